@@ -1,0 +1,86 @@
+"""The rules that the API server enforces by CEL: unions, immutability of a run, and ends that stay ends.
+
+Each rule works on Kubernetes 1.28; has() stands on both sides because CEL fails on a missing field.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+Rule = dict[str, Any]
+
+
+def validations(*rules: Rule) -> dict[str, Any]:
+    return {"x-kubernetes-validations": list(rules)}
+
+
+def exactly_one(what: str, names: Sequence[str]) -> Rule:
+    """One of the named fields must be there; the message lists those that were found."""
+    return {
+        "rule": f"{_count(names)} == 1",
+        "message": f"{what} must be given by exactly one of: {', '.join(names)}",
+        "messageExpression": f"'{what} must be given by exactly one of: {', '.join(names)}; found:' + "
+        f"({_found(names)})",
+    }
+
+
+def at_most_one(what: str, names: Sequence[str]) -> Rule:
+    """Not more than one of the named fields may be there."""
+    return {
+        "rule": f"{_count(names)} <= 1",
+        "message": f"{what} is given twice: set only one of {', '.join(names)}",
+    }
+
+
+def duration_between(low: str, high: str) -> Rule:
+    return {
+        "rule": f"duration(self) >= duration('{low}') && duration(self) <= duration('{high}')",
+        "message": f"must be between {low} and {high}",
+    }
+
+
+TAG_KEYS: Rule = {
+    "rule": "self.all(k, k.size() <= 128 && !k.startsWith('aws:') && !k.startsWith('sft-operator.dev/') "
+    "&& k != 'model_name_or_path')",
+    "message": "a tag key has at most 128 characters and may not start with aws: or sft-operator.dev/, nor be "
+    "model_name_or_path: those are written by AWS and by the operator",
+}
+
+
+def immutable_within_run(*path: str) -> Rule:
+    """A run-defining field changes only together with runID. `path` is relative to spec, parents before the last
+    one always present."""
+    field = ".".join(path)
+    parent = ".".join(("self", *path))
+    old = ".".join(("oldSelf", *path))
+    return {
+        "rule": f"self.runID != oldSelf.runID || (has({parent}) == has({old}) && (!has({parent}) || {parent} == {old}))",
+        "message": f"{field} defines the run and is fixed: to run again with the change set a new runID in the same "
+        "edit, or apply the job under a new name",
+        "fieldPath": "." + field,
+    }
+
+
+TERMINAL_PHASES = ("Succeeded", "Failed", "Stopped")
+
+ENDS_STAY: Rule = {
+    # at the schema's root: a rule on .status is not asked when status is set to null
+    "rule": "!has(oldSelf.status) || !has(oldSelf.status.phase) "
+    f"|| !(oldSelf.status.phase in [{', '.join(repr(p) for p in TERMINAL_PHASES)}]) "
+    "|| (has(self.status) && has(self.status.phase) && self.status.phase == oldSelf.status.phase) "
+    "|| (has(self.status) && has(self.status.runID) && has(oldSelf.status.runID) "
+    "&& self.status.runID != oldSelf.status.runID) "
+    "|| (has(self.status) && has(self.status.attempt) && has(oldSelf.status.attempt) "
+    "&& self.status.attempt > oldSelf.status.attempt)",
+    "message": "a run that has ended keeps its phase: only a new status.runID or a higher status.attempt changes it",
+}
+
+
+def _count(names: Sequence[str]) -> str:
+    return " + ".join(f"(has(self.{name}) ? 1 : 0)" for name in names)
+
+
+def _found(names: Sequence[str]) -> str:
+    parts = " + ".join(f"(has(self.{name}) ? ' {name}' : '')" for name in names)
+    return f"{_count(names)} == 0 ? ' none' : {parts}"

@@ -1,0 +1,254 @@
+"""What the controller asks of a platform, and the neutral words they share. No platform and no AWS call lives here."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Protocol
+
+from ..api.findings import Finding
+from ..api.reasons import Reason
+from ..api.sftjob import SFTJobSpec
+from ..api.status import Artifacts, DatasetStatus, Effective, Stage
+
+
+@dataclass(frozen=True, slots=True)
+class JobView:
+    """What a plan is made from: the resource as the user wrote it, and which attempt of which run it is."""
+
+    namespace: str
+    name: str
+    uid: str
+    spec: SFTJobSpec
+    identity_scope: str
+    attempt: int = 1
+    prior_runtime_seconds: int = 0
+    """Training seconds of earlier attempts; maxRuntime spans all of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class DataObject:
+    """One data object that a plan reads, and the channel that takes it."""
+
+    channel: str
+    uri: str
+    field: str
+    """Path in the SFTJob, for messages."""
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """An object that the operator writes before the launch."""
+
+    uri: str
+    body: bytes
+    kms_key_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Everything that a launch will do, settled without any network."""
+
+    platform: str
+    job_name: str
+    attempt: int
+    account: str
+    region: str
+    fingerprint: str
+    request: Mapping[str, Any]
+    """The exact create request, in the platform's own words."""
+    request_digest: str
+    inputs_digest: str
+    uploads: tuple[Upload, ...]
+    data: tuple[DataObject, ...]
+    tags: Mapping[str, str]
+    effective: Effective
+    max_instance_hours: float
+    warnings: tuple[Finding, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why there is no plan, or no launch."""
+
+    reason: Reason
+    findings: tuple[Finding, ...]
+    hint: str | None = None
+
+    @property
+    def message(self) -> str:
+        return "; ".join(str(finding) for finding in self.findings)
+
+
+@dataclass(frozen=True, slots=True)
+class RunRef:
+    """Enough to find a run again: pinned when the launch was decided."""
+
+    platform: str
+    account: str
+    region: str
+    job_name: str
+
+
+class RunState(StrEnum):
+    """Where a run is, in words that fit every platform."""
+
+    PENDING = "Pending"
+    STARTING = "Starting"
+    RUNNING = "Running"
+    RECOVERING = "Recovering"
+    STOPPING = "Stopping"
+    SUCCEEDED = "Succeeded"
+    FAILED = "Failed"
+    STOPPED = "Stopped"
+    TIMED_OUT = "TimedOut"
+    LOST = "Lost"
+
+    @property
+    def ended(self) -> bool:
+        return self in _ENDED
+
+
+_ENDED = frozenset({RunState.SUCCEEDED, RunState.FAILED, RunState.STOPPED, RunState.TIMED_OUT, RunState.LOST})
+
+
+@dataclass(frozen=True, slots=True)
+class RawProgress:
+    """Figures as the platform or the log gives them; the step function computes percent, ETA and display from them."""
+
+    step: int | None = None
+    total_steps: int | None = None
+    epoch: float | None = None
+    train_loss: float | None = None
+    first_train_loss: float | None = None
+    best_train_loss: float | None = None
+    validation_loss: float | None = None
+    learning_rate: float | None = None
+    steps_per_second: float | None = None
+    source: str = ""
+    reported_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """One look at a run."""
+
+    state: RunState
+    stage: str
+    """The platform's own word, such as a SageMaker SecondaryStatus."""
+    observed_at: datetime
+    message: str = ""
+    job_arn: str | None = None
+    reason: Reason | None = None
+    """Of an end that is not a success."""
+    failure_message: str = ""
+    hint: str | None = None
+    start_time: datetime | None = None
+    end_time: datetime | None = None
+    runtime_seconds: int | None = None
+    billable_seconds: int | None = None
+    timeline: tuple[Stage, ...] = ()
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    model_artifact: str | None = None
+    progress: RawProgress | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CheckOutcome:
+    """What the data check found: the facts, and a refusal when the data must not be trained on."""
+
+    facts: DatasetStatus | None
+    refusal: Refusal | None = None
+    warnings: tuple[Finding, ...] = ()
+
+
+class SubmitKind(StrEnum):
+    LAUNCHED = "Launched"
+    ATTACHED = "Attached"
+    """The job was there already and is ours: running or ended, its own state tells."""
+    ADOPTED_FINISHED = "AdoptedFinished"
+    """A completed run of an earlier resource with the same fingerprint: its result is taken, nothing is launched."""
+    STOPPED_BY_DELETE = "StoppedByDelete"
+    """The job of this name was stopped when an earlier resource was deleted: the next attempt number is free."""
+    ENDING = "Ending"
+    """The job of this name is ours and is being stopped: look again when it has ended."""
+    DATA_CHANGED = "DataChanged"
+    """A data object was replaced since it was checked: check again."""
+    REFUSED = "Refused"
+    UNKNOWN = "Unknown"
+    """No answer, or an error that passes: try again; the name makes it safe."""
+
+
+@dataclass(frozen=True, slots=True)
+class SubmitOutcome:
+    kind: SubmitKind
+    job_arn: str | None = None
+    refusal: Refusal | None = None
+    retry_after: float | None = None
+    """Seconds to the next try, for a refusal that waits or an unknown outcome; None leaves it to the caller."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a run that has ended leaves behind."""
+
+    artifacts: Artifacts
+    log_tail: tuple[str, ...] = ()
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    progress: RawProgress | None = None
+    warnings: tuple[Finding, ...] = ()
+    """Among them: a run that completed without a readable result."""
+
+
+class PlatformUnavailable(Exception):
+    """The platform did not do what it was asked, for a reason that may pass."""
+
+    def __init__(self, reason: Reason, message: str, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
+        self.retry_after = retry_after
+
+
+class Platform(Protocol):
+    """Five small things a remote job needs, and a pure plan. Every method that talks may raise PlatformUnavailable."""
+
+    name: str
+
+    def plan(self, job: JobView, facts: DatasetStatus | None) -> Plan | Refusal:
+        """Pure. `facts` are those of the data check, None when it was skipped."""
+        ...
+
+    def precheck(self, job: JobView) -> Refusal | None:
+        """Pure: what can be refused before any data is read."""
+        ...
+
+    def ref(self, effective: Effective, job_name: str) -> RunRef: ...
+
+    def console_url(self, ref: RunRef) -> str: ...
+
+    async def check(self, job: JobView) -> CheckOutcome:
+        """Reads the data set, off the event loop."""
+        ...
+
+    async def still_as_checked(self, job: JobView, facts: DatasetStatus) -> bool:
+        """Whether the data objects are the ones that `facts` tell of."""
+        ...
+
+    async def submit(self, plan: Plan, job: JobView, facts: DatasetStatus | None) -> SubmitOutcome:
+        """Idempotent: a second call for the same plan launches nothing."""
+        ...
+
+    def watch(self, runs: Callable[[], Collection[RunRef]]) -> AsyncIterator[tuple[RunRef, Observation]]:
+        """Follows the live set that `runs` returns, as the platform does it best; never ends."""
+        ...
+
+    async def stop(self, ref: RunRef, *, cause: str) -> None:
+        """Asks for the end of a run; a run that has ended already is no error. `cause` is remembered on the run."""
+        ...
+
+    async def result(self, ref: RunRef, observation: Observation, effective: Effective) -> Result: ...
+
+    async def tag(self, ref: RunRef, tags: Mapping[str, str]) -> None: ...
