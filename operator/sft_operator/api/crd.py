@@ -36,7 +36,7 @@ def _column(name: str, path: str, kind: str = "string", *, wide: bool = False) -
 COLUMNS = [
     _column("Model", ".spec.model['name','id']"),
     _column("Phase", ".status.phase"),
-    _column("Reason", ".status.conditions[?(@.type=='Failed')].reason"),
+    _column("Reason", ".status.reason"),
     _column("Progress", ".status.progress.display"),
     _column("Loss", ".status.metrics.display"),
     _column("ETA", ".status.progress.eta"),

@@ -191,6 +191,9 @@ class SFTJobStatus(APIModel):
     """What the operator knows of the job."""
 
     phase: Phase | None = Field(None, description="Summary of the conditions.")
+    reason: str | None = Field(
+        None, max_length=128, description="Why it waits, failed or stopped, as one word (docs/reasons.md); absent while well."
+    )
     message: str | None = Field(None, max_length=4096, description="One sentence: what, since when, what next.")
     observed_generation: int | None = Field(None, description="metadata.generation that this status answers.")
     conditions: list[Condition] | None = Field(
