@@ -65,6 +65,8 @@ def _rewrite(node: Schema, definitions: Schema) -> Schema:
     if "anyOf" in node:
         raise TypeError(f"a union cannot be written in a structural schema: {node}")
     result = {key: node[key] for key in _KEPT if key in node and not (key == "default" and node[key] is None)}
+    if "description" in result:
+        result["description"] = " ".join(result["description"].split())  # a docstring brings its line breaks along
     result |= {key: value for key, value in node.items() if key.startswith("x-kubernetes-")}
     for bound, exclusive in (("minimum", "exclusiveMinimum"), ("maximum", "exclusiveMaximum")):
         if exclusive in node:
@@ -110,7 +112,7 @@ def sftjob_crd() -> Schema:
         "properties": {
             "apiVersion": {"type": "string", "description": f"{GROUP}/{VERSION}"},
             "kind": {"type": "string", "description": KIND},
-            "metadata": {"type": "object", "description": "Standard object metadata."},
+            "metadata": {"type": "object"},
             "spec": spec,
             "status": structural(SFTJobStatus),
         },

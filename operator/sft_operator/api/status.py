@@ -192,7 +192,9 @@ class SFTJobStatus(APIModel):
 
     phase: Phase | None = Field(None, description="Summary of the conditions.")
     reason: str | None = Field(
-        None, max_length=128, description="Why it waits, failed or stopped, as one word (docs/reasons.md); absent while well."
+        None,
+        max_length=128,
+        description="Why it waits, failed or stopped, as one word (docs/reasons.md); absent while well.",
     )
     message: str | None = Field(None, max_length=4096, description="One sentence: what, since when, what next.")
     observed_generation: int | None = Field(None, description="metadata.generation that this status answers.")
@@ -217,8 +219,9 @@ class SFTJobStatus(APIModel):
     retries: int | None = Field(None, description="Attempts that were retries after a failure.")
     prior_runtime_seconds: int | None = Field(None, description="Training seconds of earlier attempts.")
     pending_since: str | None = Field(
-        None, json_schema_extra={"format": "date-time"}, description="Since when the launch waits; pendingDeadline "
-        "counts from here."
+        None,
+        json_schema_extra={"format": "date-time"},
+        description="Since when the launch waits; pendingDeadline counts from here.",
     )
     start_time: str | None = Field(None, json_schema_extra={"format": "date-time"}, description="Start of training.")
     completion_time: str | None = Field(None, json_schema_extra={"format": "date-time"}, description="End of the run.")

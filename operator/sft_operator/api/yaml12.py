@@ -92,9 +92,7 @@ class _Reader:
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-            raise YAMLError(
-                error.problem or "not YAML", source=self._source, line=line, column=column
-            ) from None
+            raise YAMLError(error.problem or "not YAML", source=self._source, line=line, column=column) from None
         except yaml.YAMLError as error:
             raise YAMLError(str(error).splitlines()[0], source=self._source, line=1, column=1) from None
 

@@ -1,0 +1,97 @@
+"""What a step may decide: a status, one action, when to look again; and what every part of the step asks of a job."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TypeAlias
+
+from ..api.conditions import timestamp
+from ..api.status import Effective, SFTJobStatus, StopRequest
+from ..platforms.base import Observation, Plan, Platform, RunRef
+from .job import Job, Trouble
+
+
+@dataclass(frozen=True, slots=True)
+class AddFinalizer:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseFinalizer:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """Read the data set, in the background."""
+
+
+@dataclass(frozen=True, slots=True)
+class Submit:
+    plan: Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    ref: RunRef
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class Collect:
+    ref: RunRef
+    observation: Observation
+    effective: Effective
+
+
+@dataclass(frozen=True, slots=True)
+class Tag:
+    ref: RunRef
+    tags: Mapping[str, str]
+    generation: int
+
+
+Action: TypeAlias = AddFinalizer | ReleaseFinalizer | Check | Submit | Stop | Collect | Tag
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The status as it should be, one action at most, and when to look again (seconds) if nothing happens before."""
+
+    status: SFTJobStatus
+    action: Action | None = None
+    look_after: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a step needs besides the job: pure parts of the platform, and the installation's identity."""
+
+    platform: Platform
+    identity_scope: str
+    now: datetime
+
+
+def run_ref(job: Job, platform: Platform) -> RunRef | None:
+    """The run that the status names, None before any intent."""
+    status = job.status
+    if status.job_name is None or status.effective is None:
+        return None
+    return platform.ref(status.effective, status.job_name)
+
+
+def waits(trouble: Trouble | None, now: datetime) -> float | None:
+    """Seconds until the trouble's next try; None when it is due."""
+    if trouble is None or trouble.next_try <= now:
+        return None
+    return (trouble.next_try - now).total_seconds()
+
+
+def stop_request(job: Job, cause: str, now: datetime) -> StopRequest:
+    """The standing request, or a new one where the cause differs."""
+    standing = job.status.stop_request
+    return (
+        standing if standing is not None and standing.cause == cause else StopRequest(cause=cause, time=timestamp(now))
+    )

@@ -1,0 +1,115 @@
+"""One SFTJob as the step function sees it: the resource parsed, and what this process has seen of its run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from pydantic import ValidationError
+
+from ..api.conditions import is_true, parse_timestamp
+from ..api.metadata import FINALIZER
+from ..api.sftjob import SFTJobSpec
+from ..api.status import ConditionType, SFTJobStatus
+from ..platforms.base import CheckOutcome, Observation, Result, SubmitOutcome
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A parsed resource. `spec` is None when it does not fit the models; `spec_error` then says why."""
+
+    namespace: str
+    name: str
+    uid: str
+    generation: int
+    created: datetime
+    deleting_since: datetime | None
+    has_finalizer: bool
+    annotations: Mapping[str, str]
+    spec: SFTJobSpec | None
+    spec_error: str
+    status: SFTJobStatus
+
+    @property
+    def key(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
+    @property
+    def finished(self) -> bool:
+        return is_true(self.status.conditions, ConditionType.FINISHED)
+
+    @property
+    def submitted(self) -> bool:
+        return is_true(self.status.conditions, ConditionType.SUBMITTED)
+
+
+def parse(body: Mapping[str, Any]) -> Job:
+    """Reads a resource as the API server serves it. A spec that does not fit is kept as an error, never raised:
+    one bad resource must not stop the others."""
+    metadata = body["metadata"]
+    spec, error = _spec(body.get("spec") or {})
+    deleting = metadata.get("deletionTimestamp")
+    return Job(
+        namespace=metadata["namespace"],
+        name=metadata["name"],
+        uid=metadata["uid"],
+        generation=metadata.get("generation", 0),
+        created=parse_timestamp(metadata["creationTimestamp"]),
+        deleting_since=parse_timestamp(deleting) if deleting else None,
+        has_finalizer=FINALIZER in metadata.get("finalizers", ()),
+        annotations=metadata.get("annotations") or {},
+        spec=spec,
+        spec_error=error,
+        status=_status(body.get("status") or {}),
+    )
+
+
+def _spec(document: Mapping[str, Any]) -> tuple[SFTJobSpec | None, str]:
+    try:
+        return SFTJobSpec.model_validate(document), ""
+    except ValidationError as error:
+        problems = (
+            f"spec.{'.'.join(str(part) for part in problem['loc'])}: {problem['msg']}"
+            for problem in error.errors(include_url=False, include_input=False)
+        )
+        return None, "; ".join(problems)
+
+
+def _status(document: Mapping[str, Any]) -> SFTJobStatus:
+    try:
+        return SFTJobStatus.model_validate(document, extra="ignore")
+    except ValidationError:
+        # Only a hand-made status can be this wrong; the name of the run is what must not be forgotten.
+        kept = {key: document[key] for key in ("jobName", "runID", "attempt", "phase") if key in document}
+        return SFTJobStatus.model_validate(kept, extra="ignore")
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Something that did not work, and when it is tried again."""
+
+    reason: str
+    message: str
+    next_try: datetime
+    since: datetime
+    tries: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What this process knows beyond the resource. All of it can be lost: a restart looks again."""
+
+    observation: Observation | None = None
+    unreachable: Trouble | None = None
+    check: CheckOutcome | None = None
+    check_began: datetime | None = None
+    check_trouble: Trouble | None = None
+    submit: SubmitOutcome | None = None
+    submit_trouble: Trouble | None = None
+    """Also carries a refusal that waits: the outcome stays in `submit`, the time of the next try is here."""
+    stop_asked: datetime | None = None
+    stop_trouble: Trouble | None = None
+    result: Result | None = None
+    result_trouble: Trouble | None = None

@@ -1,0 +1,268 @@
+"""The part of a step before a run exists: suspended or stopped beforehand, check, plan, intent, submit."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from ..api import durations
+from ..api.conditions import find, is_true, parse_timestamp, timestamp
+from ..api.reasons import TERMINAL_REFUSALS, Reason
+from ..api.sftjob import DatasetCheck, SFTJobSpec
+from ..api.status import ConditionType, DatasetStatus, Failure, Phase, PlanStatus, SFTJobStatus
+from ..platforms.base import JobView, Plan, Refusal, SubmitKind, SubmitOutcome
+from .decision import AddFinalizer, Check, Context, Decision, Stop, Submit, run_ref, waits
+from .draft import Draft
+from .job import Job, Seen, Trouble
+
+SHOW_CHECK_AFTER = timedelta(seconds=2)
+"""A data check that is over sooner is not worth a status write of its own."""
+MIN_RUNTIME_SECONDS = 60
+DEFAULT_MAX_RUNTIME = "120h"
+
+_LAUNCHED = frozenset({SubmitKind.LAUNCHED, SubmitKind.ATTACHED, SubmitKind.ADOPTED_FINISHED})
+
+
+def launch(job: Job, seen: Seen, context: Context, *, base: SFTJobStatus) -> Decision:
+    """`base` is the status that stands, or an empty one when a new runID begins."""
+    now = context.now
+    fresh = base is not job.status
+    draft = Draft(job, now, base=base)
+    draft.begin()
+    spec = job.spec
+    if spec is None:
+        return _refused(draft, Refusal(Reason.INVALID_SPEC, ()), job.spec_error)
+    draft.update(run_id=spec.run_id)
+    if fresh:
+        draft.update(pending_since=timestamp(now))
+        draft.phase(Phase.PENDING, f"run {spec.run_id} begins")
+        return Decision(draft.status)
+    pending_since = parse_timestamp(base.pending_since) if base.pending_since else job.created
+    draft.update(pending_since=timestamp(pending_since))
+    resumed = base.phase is Phase.SUSPENDED and base.job_name is not None
+
+    if spec.run_policy.stop or spec.run_policy.suspend:
+        return _held(job, spec, seen, context, draft)
+    if base.phase is Phase.SUSPENDED:
+        pending_since = now
+        draft.update(pending_since=timestamp(now))
+        draft.condition(ConditionType.SUSPENDED, False, Reason.RESUMED)
+    if now - pending_since > timedelta(seconds=durations.seconds(spec.run_policy.pending_deadline)):
+        return _too_late(job, spec, seen, context, draft)
+
+    attempt = (base.attempt or 1) + (1 if resumed else 0)
+    submit = None if resumed else seen.submit
+    if submit is not None and submit.kind is SubmitKind.STOPPED_BY_DELETE:
+        attempt, submit = attempt + 1, None
+    view = JobView(
+        namespace=job.namespace,
+        name=job.name,
+        uid=job.uid,
+        spec=spec,
+        identity_scope=context.identity_scope,
+        attempt=attempt,
+        prior_runtime_seconds=base.prior_runtime_seconds or 0,
+    )
+    if submit is not None and submit.kind in _LAUNCHED:
+        return _launched(job, submit, draft)
+
+    left = durations.seconds(spec.run_policy.max_runtime or DEFAULT_MAX_RUNTIME) - view.prior_runtime_seconds
+    if left < MIN_RUNTIME_SECONDS:
+        return _refused(
+            draft,
+            Refusal(Reason.DEADLINE_EXCEEDED, ()),
+            f"maxRuntime is used up: earlier attempts trained for {durations.display(view.prior_runtime_seconds)}",
+        )
+    early = context.platform.precheck(view)
+    if early is not None:
+        return _refused(draft, early, early.message)
+
+    facts, decision = _facts(spec, base, seen, context, draft)
+    if decision is not None:
+        return decision
+    plan = context.platform.plan(view, facts)
+    if isinstance(plan, Refusal):
+        return _refused(draft, plan, plan.message)
+    if submit is not None and submit.kind is SubmitKind.REFUSED and submit.refusal is not None:
+        if submit.refusal.reason in TERMINAL_REFUSALS:
+            return _refused(draft, submit.refusal, submit.refusal.message)
+        return _waiting(draft, seen.submit_trouble, submit.refusal.reason, now, Submit(plan))
+    if not job.has_finalizer:
+        # from here on a delete cannot pass us by
+        return Decision(base, AddFinalizer())
+    intended = base.job_name == plan.job_name and base.plan is not None
+    if not intended or (base.plan and base.plan.request_digest != plan.request_digest):
+        _intend(draft, plan, view, facts, context, spec)
+        return Decision(draft.status, Submit(plan))
+    if seen.submit_trouble is not None:
+        return _waiting(draft, seen.submit_trouble, Reason(seen.submit_trouble.reason), now, Submit(plan))
+    return Decision(base, Submit(plan))
+
+
+def _facts(
+    spec: SFTJobSpec, base: SFTJobStatus, seen: Seen, context: Context, draft: Draft
+) -> tuple[DatasetStatus | None, Decision | None]:
+    """The facts to plan with (None: the check is skipped), or the decision that stands in their way."""
+    if spec.dataset.check is DatasetCheck.SKIP:
+        return None, None
+    changed = seen.submit is not None and seen.submit.kind is SubmitKind.DATA_CHANGED
+    known = base.dataset
+    usable = known is not None and known.files and (not known.error_count or spec.dataset.check is DatasetCheck.WARN)
+    if seen.check is None and usable and not changed:
+        return known, None
+    if seen.check is None:
+        began = seen.check_began
+        if began is not None and context.now - began >= SHOW_CHECK_AFTER:
+            draft.phase(Phase.VALIDATING, f"the data set is being read since {timestamp(began)}", Reason.CHECKING)
+            return None, Decision(draft.status)
+        wait = waits(seen.check_trouble, context.now)
+        if wait is not None and seen.check_trouble is not None:
+            trouble = seen.check_trouble
+            draft.condition(ConditionType.VALIDATED, None, Reason(trouble.reason), trouble.message)
+            draft.phase(Phase.QUEUED, _next_try(trouble), trouble.reason)
+            return None, Decision(draft.status, None, wait)
+        if began is not None:
+            return None, Decision(base, None, SHOW_CHECK_AFTER.total_seconds())
+        return None, Decision(base, Check(), SHOW_CHECK_AFTER.total_seconds())
+    draft.update(dataset=seen.check.facts)
+    draft.warn([str(warning) for warning in seen.check.warnings])
+    refusal = seen.check.refusal
+    if refusal is None:
+        return seen.check.facts, None
+    if refusal.reason in TERMINAL_REFUSALS:
+        return None, _refused(draft, refusal, refusal.message)
+    return None, _waiting(draft, seen.check_trouble, refusal.reason, context.now, Check())
+
+
+def _intend(
+    draft: Draft, plan: Plan, view: JobView, facts: DatasetStatus | None, context: Context, spec: SFTJobSpec
+) -> None:
+    """The launch as decided; written before anything is asked of the platform."""
+    skipped = spec.dataset.check is DatasetCheck.SKIP
+    wrong = facts.error_count if facts else 0
+    draft.update(
+        platform=plan.platform,
+        job_name=plan.job_name,
+        job_arn=None,
+        console_url=context.platform.console_url(context.platform.ref(plan.effective, plan.job_name)),
+        uid=view.uid,
+        fingerprint=plan.fingerprint,
+        inputs_digest=plan.inputs_digest,
+        attempt=plan.attempt,
+        effective=plan.effective,
+        plan=PlanStatus(request_digest=plan.request_digest, max_instance_hours=plan.max_instance_hours),
+        dataset=facts,
+        stop_request=None,
+    )
+    draft.warn([str(warning) for warning in plan.warnings])
+    if skipped:
+        draft.condition(ConditionType.VALIDATED, True, Reason.CHECK_SKIPPED, "the spec is valid; the data was not read")
+    elif wrong:
+        draft.condition(
+            ConditionType.VALIDATED, True, Reason.CHECK_WARNED,
+            f"{wrong} rows are wrong; launched all the same because dataset.check is Warn",
+        )  # fmt: skip
+    else:
+        rows = facts.rows if facts else 0
+        draft.condition(
+            ConditionType.VALIDATED, True, Reason.ACCEPTED, f"spec and data are valid: {rows} training rows"
+        )
+    draft.drop(ConditionType.STALLED)
+    draft.condition(ConditionType.RECONCILING, True, Reason.IN_PROGRESS)
+    draft.phase(Phase.SUBMITTING, f"{plan.job_name} is being launched on {plan.platform}")
+
+
+def _launched(job: Job, submit: SubmitOutcome, draft: Draft) -> Decision:
+    adopted = submit.kind is not SubmitKind.LAUNCHED
+    name = job.status.job_name
+    reason = Reason.ADOPTED if adopted else Reason.ACCEPTED
+    message = (
+        f"{name} was found running and is followed" if adopted else f"{name} was accepted by {job.status.platform}"
+    )
+    if submit.kind is SubmitKind.ADOPTED_FINISHED:
+        reason = Reason.ADOPTED_FINISHED_RUN
+        message = f"{name} had already finished with the same settings: its result is taken, nothing was launched"
+    draft.update(job_arn=submit.job_arn)
+    draft.condition(ConditionType.SUBMITTED, True, reason, message)
+    draft.condition(ConditionType.PLATFORM_REACHABLE, True, Reason.REACHABLE)
+    draft.condition(ConditionType.RECONCILING, False, Reason.SETTLED)
+    draft.drop(ConditionType.STALLED)
+    draft.phase(Phase.STARTING, f"{message}; waiting for the first look", None)
+    return Decision(draft.status)
+
+
+def _held(job: Job, spec: SFTJobSpec, seen: Seen, context: Context, draft: Draft) -> Decision:
+    """Suspended or stopped before the launch. An intent whose create was perhaps answered is stopped first."""
+    cause = "Stop" if spec.run_policy.stop else "Suspend"
+    pending = _stop_unsure(job, seen, context, draft, cause)
+    if pending is not None:
+        return pending
+    if spec.run_policy.stop:
+        draft.finish(
+            Phase.STOPPED, Reason.STOPPED_BY_USER, "stopped by runPolicy.stop before the launch", complete=False
+        )
+        return Decision(draft.status)
+    if draft.base.phase is not Phase.SUSPENDED:
+        draft.condition(ConditionType.SUSPENDED, True, Reason.SUSPENDED, "runPolicy.suspend is true")
+        draft.condition(ConditionType.RECONCILING, False, Reason.SETTLED)
+        draft.phase(
+            Phase.SUSPENDED, "suspended: nothing is launched until runPolicy.suspend is false", Reason.SUSPENDED
+        )
+    return Decision(draft.status)
+
+
+def _stop_unsure(job: Job, seen: Seen, context: Context, draft: Draft, cause: str) -> Decision | None:
+    """A create that was perhaps heard must not live on: ask for its end before saying that nothing runs."""
+    ref = run_ref(job, context.platform)
+    refused = seen.submit is not None and seen.submit.kind is SubmitKind.REFUSED
+    if ref is None or refused or job.status.phase is Phase.SUSPENDED or seen.stop_asked is not None:
+        return None
+    wait = waits(seen.stop_trouble, context.now)
+    if wait is not None:
+        return Decision(draft.status, None, wait)
+    return Decision(draft.base, Stop(ref, cause))
+
+
+def _too_late(job: Job, spec: SFTJobSpec, seen: Seen, context: Context, draft: Draft) -> Decision:
+    pending = _stop_unsure(job, seen, context, draft, "Stop")
+    if pending is not None:
+        return pending
+    blocked = find(draft.base.conditions, ConditionType.SUBMITTED)
+    if blocked is None or blocked.reason == Reason.IN_PROGRESS:
+        blocked = find(draft.base.conditions, ConditionType.VALIDATED)
+    last = f"; last: {blocked.reason}: {blocked.message}" if blocked is not None and blocked.message else ""
+    message = f"not launched within runPolicy.pendingDeadline {spec.run_policy.pending_deadline}{last}"
+    draft.update(failure=Failure(reason=Reason.PENDING_DEADLINE_EXCEEDED, message=message[:2000]))
+    draft.finish(Phase.FAILED, Reason.PENDING_DEADLINE_EXCEEDED, message, complete=False)
+    return Decision(draft.status)
+
+
+def _refused(draft: Draft, refusal: Refusal, message: str) -> Decision:
+    """A refusal that a new runID (or a longer maxRuntime) answers; other refusals wait."""
+    if refusal.reason not in TERMINAL_REFUSALS and refusal.reason is not Reason.DEADLINE_EXCEEDED:
+        draft.condition(ConditionType.VALIDATED, False, refusal.reason, message)
+        draft.phase(Phase.QUEUED, message, refusal.reason)
+        return Decision(draft.status, None, 60.0)
+    draft.update(
+        failure=Failure(reason=refusal.reason, message=message[:2000], hint=(refusal.hint or "")[:1000] or None)
+    )
+    if not is_true(draft.base.conditions, ConditionType.VALIDATED):
+        draft.condition(ConditionType.VALIDATED, False, refusal.reason, message)
+    draft.finish(Phase.FAILED, refusal.reason, message, complete=False)
+    return Decision(draft.status)
+
+
+def _waiting(draft: Draft, trouble: Trouble | None, reason: Reason, now: datetime, action: Check | Submit) -> Decision:
+    """Something stands in the way that may pass: say what and when it is tried again, or try now."""
+    wait = waits(trouble, now)
+    if trouble is None or wait is None:
+        return Decision(draft.base, action)
+    blocked = ConditionType.VALIDATED if isinstance(action, Check) else ConditionType.SUBMITTED
+    draft.condition(blocked, False, reason, trouble.message)
+    draft.phase(Phase.QUEUED, _next_try(trouble), reason)
+    return Decision(draft.status, None, wait)
+
+
+def _next_try(trouble: Trouble) -> str:
+    return f"{trouble.message}; tried {trouble.tries} times since {timestamp(trouble.since)}, next at " + timestamp(
+        trouble.next_try
+    )
