@@ -111,7 +111,7 @@ def _table_replicas(name: str, templates: dict[str, Any]) -> list[int]:
 
 
 def _table(template: dict[str, Any]) -> dict[str, Any]:
-    placed = {path: parameter for path, parameter in _placeholders(template["recipe_template"], "")}
+    placed = dict(_placeholders(template["recipe_template"], ""))
     parameters = template["recipe_override_parameters"]
     placed |= {path: name for name, path in PLACED_BY_LAUNCHER.items() if name in parameters}
     return {

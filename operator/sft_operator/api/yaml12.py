@@ -150,7 +150,7 @@ class _Reader:
         if event.tag in ("!", _TAG + "str"):
             return text
         value = self._plain(text, event)
-        wanted = {"int": int, "float": (int, float), "bool": bool, "null": type(None)}
+        wanted: dict[str, Any] = {"int": int, "float": (int, float), "bool": bool, "null": type(None)}
         kind = wanted.get(event.tag.removeprefix(_TAG))
         if kind is None or not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
             raise self._error(f"the tag {event.tag} does not fit {text!r}", event)

@@ -1,0 +1,1 @@
+"""Recipes: the catalogue, how a user's settings are laid over a recipe, and which values are allowed."""
