@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-PATTERN = r"^([0-9]+(\.[0-9]+)?(h|m|s))+$"
+PATTERN = r"^([0-9]{1,4}(\.[0-9]{1,6})?h|[0-9]{1,5}(\.[0-9]{1,6})?m|[0-9]{1,7}(\.[0-9]{1,6})?s){1,3}$"
+"""Digits are bounded because the API server's own duration overflows at 292 years."""
 _PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(h|m|s)")
 _UNIT_SECONDS = {"h": 3600, "m": 60, "s": 1}
 

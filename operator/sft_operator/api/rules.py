@@ -8,7 +8,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from .durations import PATTERN as DURATION
+
 Rule = dict[str, Any]
+
+
+def _quoted(regex: str) -> str:
+    """A regular expression as a CEL string: raw, so that its backslashes stay."""
+    return f"r'{regex}'"
 
 
 def validations(*rules: Rule) -> dict[str, Any]:
@@ -34,17 +41,23 @@ def at_most_one(what: str, names: Sequence[str]) -> Rule:
 
 
 def duration_between(low: str, high: str) -> Rule:
+    """The field's pattern stands in the rule too: for text that is no duration CEL's own message would be a type
+    conversion error."""
     return {
-        "rule": f"duration(self) >= duration('{low}') && duration(self) <= duration('{high}')",
-        "message": f"must be between {low} and {high}",
+        "rule": f"self.matches({_quoted(DURATION)}) && duration(self) >= duration('{low}') "
+        f"&& duration(self) <= duration('{high}')",
+        "message": f"must be a duration between {low} and {high}, in hours, minutes and seconds like 120h, 90m or 1h30m",
     }
 
 
+TAG_TEXT = r"\p{L}\p{Z}\p{N}_.:/=+@-"
+"""What AWS takes in keys and values of tags, as the inside of a character class (SageMaker's service model)."""
+
 TAG_KEYS: Rule = {
-    "rule": "self.all(k, k.size() <= 128 && !k.startsWith('aws:') && !k.startsWith('sft-operator.dev/') "
-    "&& k != 'model_name_or_path')",
-    "message": "a tag key has at most 128 characters and may not start with aws: or sft-operator.dev/, nor be "
-    "model_name_or_path: those are written by AWS and by the operator",
+    "rule": f"self.all(k, k.matches({_quoted(f'^[{TAG_TEXT}]{{1,128}}$')}) && !k.matches('^(?i)aws:') "
+    "&& !k.startsWith('sft-operator.dev/') && k != 'model_name_or_path')",
+    "message": "a tag key has 1 to 128 letters, digits, spaces or _.:/=+-@ and may not start with aws: or "
+    "sft-operator.dev/, nor be model_name_or_path: those are written by AWS and by the operator",
 }
 
 

@@ -350,7 +350,7 @@ class SFTJobSpec(APIModel):
         description='Which run of this job (default "1"). A new value means: run it again, on purpose; going back to '
         "an old one finds that run and launches nothing.",
     )
-    tags: dict[str, Annotated[str, Field(max_length=256)]] | None = Field(
+    tags: dict[str, Annotated[str, Field(max_length=256, pattern=rf"^[{rules.TAG_TEXT}]*$")]] | None = Field(
         None,
         max_length=40,
         json_schema_extra=rules.validations(rules.TAG_KEYS),
