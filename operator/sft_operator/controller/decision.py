@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TypeAlias
 
 from ..api.conditions import timestamp
-from ..api.status import Effective, SFTJobStatus, StopRequest
-from ..platforms.base import Observation, Plan, Platform, RunRef
-from .job import Job, Trouble
+from ..api.status import DatasetStatus, Effective, Phase, SFTJobStatus, StopRequest
+from ..platforms.base import JobView, Observation, Plan, Platform, RunRef, SubmitKind
+from .job import Job, Seen, Trouble
+
+STOP_AGAIN_AFTER = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,8 @@ class Check:
 @dataclass(frozen=True, slots=True)
 class Submit:
     plan: Plan
+    job: JobView
+    facts: DatasetStatus | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,3 +99,16 @@ def stop_request(job: Job, cause: str, now: datetime) -> StopRequest:
     return (
         standing if standing is not None and standing.cause == cause else StopRequest(cause=cause, time=timestamp(now))
     )
+
+
+def may_be_live(job: Job, seen: Seen) -> bool:
+    """Whether a run may exist that costs money: submitted, or asked for without a clear refusal."""
+    if job.status.job_name is None or job.status.phase is Phase.SUSPENDED:
+        return False
+    refused = seen.submit is not None and seen.submit.kind is SubmitKind.REFUSED
+    return job.submitted or not refused
+
+
+def stop_due(seen: Seen, now: datetime) -> bool:
+    """Whether a stop is to be asked for (again): never asked, or asked long ago and nothing came of it."""
+    return seen.stop_asked is None or now - seen.stop_asked > STOP_AGAIN_AFTER

@@ -8,7 +8,7 @@ from ..api.reasons import RETRYABLE_ENDS, Reason
 from ..api.status import Artifacts, ConditionType, Failure, Phase, SFTJobStatus
 from ..platforms.base import Observation, Result, RunRef, RunState
 from . import progress
-from .decision import Collect, Context, Decision, Stop, Tag, run_ref, stop_request, waits
+from .decision import Collect, Context, Decision, Stop, Tag, run_ref, stop_due, stop_request, waits
 from .draft import Draft, cut
 from .job import Job, Seen
 
@@ -62,7 +62,7 @@ def stop_for(job: Job, seen: Seen, context: Context, *, cause: str) -> Decision 
         wait = waits(trouble, context.now)
         if wait is not None:
             return Decision(draft.status, None, wait)
-    return Decision(draft.status, Stop(ref, cause) if seen.stop_asked is None else None)
+    return Decision(draft.status, Stop(ref, cause) if stop_due(seen, context.now) else None)
 
 
 _CAUSES = {
@@ -96,7 +96,7 @@ def _look(job: Job, seen: Seen, context: Context) -> Decision:
     _facts_of_run(draft, look)
     _figures(draft, look)
     tags = job.spec.tags if job.spec else None
-    if job.generation != status.observed_generation and tags:
+    if tags and seen.tagged_generation != job.generation and job.generation != status.observed_generation:
         draft.update(observed_generation=status.observed_generation)  # answered only when the tags are on the run
         return Decision(draft.status, Tag(ref, tags, job.generation))
     return Decision(draft.status)

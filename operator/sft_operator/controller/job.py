@@ -113,3 +113,5 @@ class Seen:
     stop_trouble: Trouble | None = None
     result: Result | None = None
     result_trouble: Trouble | None = None
+    tagged_generation: int | None = None
+    """The generation whose tags are on the run."""

@@ -10,7 +10,7 @@ from ..api.reasons import TERMINAL_REFUSALS, Reason
 from ..api.sftjob import DatasetCheck, SFTJobSpec
 from ..api.status import ConditionType, DatasetStatus, Failure, Phase, PlanStatus, SFTJobStatus
 from ..platforms.base import JobView, Plan, Refusal, SubmitKind, SubmitOutcome
-from .decision import AddFinalizer, Check, Context, Decision, Stop, Submit, run_ref, waits
+from .decision import AddFinalizer, Check, Context, Decision, Stop, Submit, may_be_live, run_ref, waits
 from .draft import Draft
 from .job import Job, Seen, Trouble
 
@@ -82,20 +82,21 @@ def launch(job: Job, seen: Seen, context: Context, *, base: SFTJobStatus) -> Dec
     plan = context.platform.plan(view, facts)
     if isinstance(plan, Refusal):
         return _refused(draft, plan, plan.message)
+    submit_action = Submit(plan, view, facts)
     if submit is not None and submit.kind is SubmitKind.REFUSED and submit.refusal is not None:
         if submit.refusal.reason in TERMINAL_REFUSALS:
             return _refused(draft, submit.refusal, submit.refusal.message)
-        return _waiting(draft, seen.submit_trouble, submit.refusal.reason, now, Submit(plan))
+        return _waiting(draft, seen.submit_trouble, submit.refusal.reason, now, submit_action)
     if not job.has_finalizer:
         # from here on a delete cannot pass us by
         return Decision(base, AddFinalizer())
     intended = base.job_name == plan.job_name and base.plan is not None
     if not intended or (base.plan and base.plan.request_digest != plan.request_digest):
         _intend(draft, plan, view, facts, context, spec)
-        return Decision(draft.status, Submit(plan))
+        return Decision(draft.status, submit_action)
     if seen.submit_trouble is not None:
-        return _waiting(draft, seen.submit_trouble, Reason(seen.submit_trouble.reason), now, Submit(plan))
-    return Decision(base, Submit(plan))
+        return _waiting(draft, seen.submit_trouble, Reason(seen.submit_trouble.reason), now, submit_action)
+    return Decision(base, submit_action)
 
 
 def _facts(
@@ -213,8 +214,7 @@ def _held(job: Job, spec: SFTJobSpec, seen: Seen, context: Context, draft: Draft
 def _stop_unsure(job: Job, seen: Seen, context: Context, draft: Draft, cause: str) -> Decision | None:
     """A create that was perhaps heard must not live on: ask for its end before saying that nothing runs."""
     ref = run_ref(job, context.platform)
-    refused = seen.submit is not None and seen.submit.kind is SubmitKind.REFUSED
-    if ref is None or refused or job.status.phase is Phase.SUSPENDED or seen.stop_asked is not None:
+    if ref is None or not may_be_live(job, seen) or seen.stop_asked is not None:
         return None
     wait = waits(seen.stop_trouble, context.now)
     if wait is not None:

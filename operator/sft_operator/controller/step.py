@@ -14,7 +14,7 @@ from ..api.sftjob import DeletionPolicy, SFTJobSpec
 from ..api.status import ConditionType, Phase, SFTJobStatus
 from ..platforms.base import SubmitKind
 from . import follow, launch
-from .decision import Context, Decision, ReleaseFinalizer, Stop, run_ref, stop_request, waits
+from .decision import Context, Decision, ReleaseFinalizer, Stop, may_be_live, run_ref, stop_due, stop_request, waits
 from .draft import Draft, archived
 from .job import Job, Seen
 
@@ -28,7 +28,7 @@ def step(job: Job, seen: Seen, context: Context) -> Decision:
         return _deleted(job, seen, context)
     run_id = job.spec.run_id if job.spec else job.status.run_id
     if job.status.run_id is not None and run_id != job.status.run_id:
-        if job.status.job_name is not None and not job.finished:
+        if not job.finished and may_be_live(job, seen):
             old = follow.stop_for(job, seen, context, cause="NewRun")
             if old is not None:
                 return old
@@ -83,7 +83,7 @@ def _deleted(job: Job, seen: Seen, context: Context) -> Decision:
         wait = waits(trouble, context.now)
         if wait is not None:
             return Decision(draft.status, None, wait)
-    if seen.stop_asked is None:
+    if stop_due(seen, context.now):
         return Decision(draft.status, Stop(ref, "Delete"))
     return Decision(draft.status)
 

@@ -1,0 +1,159 @@
+"""Carries out what a step decided on a platform, and remembers what came of it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from ..api.reasons import TERMINAL_REFUSALS, Reason
+from ..platforms.base import (
+    CheckOutcome,
+    JobView,
+    Observation,
+    Platform,
+    PlatformUnavailable,
+    RunRef,
+    SubmitKind,
+    SubmitOutcome,
+)
+from . import logs
+from .decision import Action, Check, Collect, Stop, Submit, Tag
+from .job import Trouble
+from .queue import KeyedQueue, backoff
+from .store import Entry, Store
+
+log = logging.getLogger("sft_operator.actions")
+
+RETRY_BASE = 2.0
+ENDING_PAUSE = 15.0
+
+
+class Actions:
+    def __init__(self, *, platform: Platform, store: Store, queue: KeyedQueue, now: Callable[[], datetime]) -> None:
+        self._platform, self._store, self._queue, self._now = platform, store, queue, now
+
+    async def perform(self, key: str, entry: Entry, action: Action) -> None:
+        match action:
+            case Check():
+                self._begin_check(key, entry)
+            case Submit():
+                await self._submit(entry, action)
+            case Stop(ref, cause):
+                await self._stop(entry, ref, cause)
+            case Collect():
+                await self._collect(entry, action)
+            case Tag():
+                await self._tag(entry, action)
+
+    def observed(self, ref: RunRef, observation: Observation) -> None:
+        """Takes one look at a run."""
+        key = self._store.key_of(ref.job_name)
+        entry = self._store.get(key) if key else None
+        if key is None or entry is None or entry.job is None or entry.job.status.job_name != ref.job_name:
+            return
+        entry.seen = replace(entry.seen, observation=observation, unreachable=None)
+        self._queue.add(key)
+
+    def unreachable(self, ref: RunRef, error: PlatformUnavailable) -> None:
+        """Takes that a look at a run failed."""
+        key = self._store.key_of(ref.job_name)
+        entry = self._store.get(key) if key else None
+        if key is None or entry is None:
+            return
+        entry.seen = replace(entry.seen, unreachable=self._trouble(entry.seen.unreachable, error))
+        self._queue.add(key)
+
+    def _begin_check(self, key: str, entry: Entry) -> None:
+        if entry.job is None or entry.job.spec is None:
+            return
+        view = JobView(entry.job.namespace, entry.job.name, entry.job.uid, entry.job.spec, identity_scope="")
+        entry.seen = replace(entry.seen, check=None, check_began=self._now())
+        entry.check = asyncio.create_task(self._check(key, entry, view), name=f"check {key}")
+
+    async def _check(self, key: str, entry: Entry, view: JobView) -> None:
+        logs.job.set(key)
+        seen_trouble = entry.seen.check_trouble
+        outcome: CheckOutcome | None = None
+        trouble: Trouble | None = None
+        try:
+            outcome = await self._platform.check(view)
+        except PlatformUnavailable as error:
+            trouble = self._trouble(seen_trouble, error)
+        except Exception as error:
+            log.exception("the data check failed")
+            trouble = self._trouble(
+                seen_trouble, PlatformUnavailable(Reason.SERVICE_UNAVAILABLE, f"the data check failed: {error!r}")
+            )
+        if outcome is not None and outcome.refusal is not None and outcome.refusal.reason not in TERMINAL_REFUSALS:
+            trouble = self._trouble(seen_trouble, PlatformUnavailable(outcome.refusal.reason, outcome.refusal.message))
+        entry.check = None
+        entry.seen = replace(
+            entry.seen, check=outcome, check_began=None, check_trouble=trouble, submit=None, submit_trouble=None
+        )
+        self._queue.add(key)
+
+    async def _submit(self, entry: Entry, action: Submit) -> None:
+        logs.run.set(action.plan.job_name)
+        before = entry.seen.submit_trouble
+        try:
+            outcome = await self._platform.submit(action.plan, action.job, action.facts)
+        except PlatformUnavailable as error:
+            outcome = SubmitOutcome(SubmitKind.UNKNOWN, retry_after=error.retry_after)
+            trouble: Trouble | None = self._trouble(before, error)
+        else:
+            trouble = self._submit_trouble(before, outcome)
+        if outcome.kind is SubmitKind.DATA_CHANGED:
+            entry.seen = replace(entry.seen, check=None)
+        entry.seen = replace(entry.seen, submit=outcome, submit_trouble=trouble, stop_asked=None)
+
+    def _submit_trouble(self, before: Trouble | None, outcome: SubmitOutcome) -> Trouble | None:
+        refusal = outcome.refusal
+        if outcome.kind is SubmitKind.REFUSED and refusal is not None and refusal.reason not in TERMINAL_REFUSALS:
+            return self._trouble(before, PlatformUnavailable(refusal.reason, refusal.message, outcome.retry_after))
+        if outcome.kind is SubmitKind.UNKNOWN:
+            reason = refusal.reason if refusal else Reason.SERVICE_UNAVAILABLE
+            message = refusal.message if refusal else "no answer to the create request"
+            return self._trouble(before, PlatformUnavailable(reason, message, outcome.retry_after))
+        if outcome.kind is SubmitKind.ENDING:
+            message = "an earlier job of this name is still ending; its end is awaited"
+            return self._trouble(before, PlatformUnavailable(Reason.SERVICE_UNAVAILABLE, message, ENDING_PAUSE))
+        return None
+
+    async def _stop(self, entry: Entry, ref: RunRef, cause: str) -> None:
+        try:
+            await self._platform.stop(ref, cause=cause)
+        except PlatformUnavailable as error:
+            entry.seen = replace(entry.seen, stop_trouble=self._trouble(entry.seen.stop_trouble, error))
+        else:
+            entry.seen = replace(entry.seen, stop_asked=self._now(), stop_trouble=None)
+
+    async def _collect(self, entry: Entry, action: Collect) -> None:
+        try:
+            result = await self._platform.result(action.ref, action.observation, action.effective)
+        except PlatformUnavailable as error:
+            entry.seen = replace(entry.seen, result_trouble=self._trouble(entry.seen.result_trouble, error))
+        else:
+            entry.seen = replace(entry.seen, result=result, result_trouble=None)
+
+    async def _tag(self, entry: Entry, action: Tag) -> None:
+        # A tag that cannot be set is told once and not insisted on: it must never disturb a run.
+        try:
+            await self._platform.tag(action.ref, action.tags)
+        except PlatformUnavailable as error:
+            log.warning("the tags of the live run could not be changed: %s", error.message)
+        entry.seen = replace(entry.seen, tagged_generation=action.generation)
+
+    def _trouble(self, before: Trouble | None, error: PlatformUnavailable) -> Trouble:
+        now = self._now()
+        tries = before.tries + 1 if before else 1
+        pause = error.retry_after if error.retry_after is not None else backoff(tries, base=RETRY_BASE)
+        return Trouble(
+            reason=str(error.reason),
+            message=error.message,
+            next_try=now + timedelta(seconds=pause),
+            since=before.since if before else now,
+            tries=tries,
+        )

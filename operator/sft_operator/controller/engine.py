@@ -1,0 +1,151 @@
+"""The engine: takes keys from the queue, asks the step function, writes the status, carries out the action."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any
+
+from ..api.status import SFTJobStatus
+from ..platforms.base import Platform
+from . import logs
+from .actions import Actions
+from .decision import AddFinalizer, Context, Decision, ReleaseFinalizer
+from .events import events
+from .kube import Kube, KubeError, merge_patch
+from .metrics import Metrics
+from .queue import KeyedQueue
+from .step import step
+from .store import Entry, Store
+
+log = logging.getLogger("sft_operator.engine")
+
+MAX_PASSES = 25
+"""A job that wants more passes in a row than this is put back: nothing may turn in circles."""
+
+_PROGRESS_ONLY = frozenset(
+    {"progress", "metrics", "timeline", "message", "runtime", "billableSeconds", "instanceHours", "startTime"}
+)
+"""Changes that may wait for the next write: one per job and progress interval."""
+
+
+class Engine:
+    def __init__(
+        self,
+        *,
+        kube: Kube,
+        store: Store,
+        queue: KeyedQueue,
+        platform: Platform,
+        metrics: Metrics,
+        identity_scope: str,
+        workers: int,
+        progress_interval: float,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._kube, self._store, self._queue, self._metrics = kube, store, queue, metrics
+        self._platform, self._scope, self._workers = platform, identity_scope, workers
+        self._progress_interval, self._now = progress_interval, now
+        self._actions = Actions(platform=platform, store=store, queue=queue, now=now)
+
+    async def run(self) -> None:
+        """Works until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(self._workers):
+                tasks.create_task(self._work())
+            tasks.create_task(self._follow())
+
+    async def _follow(self) -> None:
+        """Takes what the platform sees of live runs."""
+        async for ref, observation in self._platform.watch(lambda: self._store.live(self._platform)):
+            self._actions.observed(ref, observation)
+
+    async def _work(self) -> None:
+        while True:
+            key = await self._queue.take()
+            logs.job.set(key)
+            began = time.perf_counter()
+            try:
+                await self._reconcile(key)
+                self._queue.succeeded(key)
+            except KubeError as error:
+                self._kube_failed(key, error)
+            except Exception:
+                # one resource must never end the others' service; it comes back with growing pauses
+                log.exception("the pass failed; it is tried again")
+                self._metrics.reconcile_errors.inc()
+                self._queue.failed(key)
+            finally:
+                self._metrics.reconcile_seconds.observe(time.perf_counter() - began)
+                logs.job.set(None)
+                logs.run.set(None)
+                self._queue.done(key)
+
+    def _kube_failed(self, key: str, error: KubeError) -> None:
+        if error.status == 404:
+            self._store.remove(key)
+            self._queue.forget(key)
+        elif error.status == 409:
+            self._queue.add_after(key, 1.0)  # a newer version is on its way to us
+        else:
+            delay = self._queue.failed(key, error.retry_after)
+            log.warning("%s; tried again in %.0f s", error, delay)
+
+    async def _reconcile(self, key: str) -> None:
+        for _ in range(MAX_PASSES):
+            entry = self._store.get(key)
+            if entry is None or entry.job is None or entry.body is None:
+                return
+            logs.run.set(entry.job.status.job_name)
+            decision = step(entry.job, entry.seen, Context(self._platform, self._scope, self._now()))
+            if await self._write(key, entry, decision):
+                continue
+            if decision.action is None:
+                self._rest(key, entry, decision)
+                return
+            if isinstance(decision.action, AddFinalizer | ReleaseFinalizer):
+                present = isinstance(decision.action, AddFinalizer)
+                self._store.put(await self._kube.set_finalizer(entry.body, present=present))
+                continue
+            await self._actions.perform(key, entry, decision.action)
+        log.warning("%d passes in a row did not settle the job; it waits", MAX_PASSES)
+        self._queue.failed(key, 30.0)
+
+    def _rest(self, key: str, entry: Entry, decision: Decision) -> None:
+        if decision.look_after is not None:
+            self._queue.add_after(key, decision.look_after)
+        elif entry.job is not None and entry.job.finished and entry.job.deleting_since is None:
+            self._store.forget_body(key)
+
+    async def _write(self, key: str, entry: Entry, decision: Decision) -> bool:
+        """Writes the status if it changed. Changes of progress alone wait for their interval."""
+        if entry.job is None or entry.body is None:
+            return False
+        standing = entry.body.get("status") or {}
+        patch = merge_patch(standing, wire(decision.status))
+        if not patch:
+            return False
+        if patch.keys() <= _PROGRESS_ONLY:
+            wait = entry.progress_written + self._progress_interval - time.monotonic()
+            if wait > 0:
+                self._queue.add_after(key, wait)
+                return False
+        entry.progress_written = time.monotonic()
+        before = entry.job.status
+        body = await self._kube.patch_status(entry.job.namespace, entry.job.name, patch)
+        self._metrics.status_writes.inc()
+        self._store.put(body)
+        for event in events(before, decision.status):
+            log.info("%s: %s", event.reason, event.message)
+            with suppress(KubeError):
+                await self._kube.tell(body, event)
+        return True
+
+
+def wire(status: SFTJobStatus) -> Mapping[str, Any]:
+    """A status as JSON, without what is absent."""
+    return status.model_dump(mode="json", by_alias=True, exclude_none=True)

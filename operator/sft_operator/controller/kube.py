@@ -1,0 +1,169 @@
+"""The Kubernetes API as the engine needs it: patches, listing, Events. Decides nothing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import aiohttp
+from kubernetes.aio import client, config
+from kubernetes.aio.client.exceptions import ApiException
+
+from ..api.conditions import timestamp
+from ..api.crd import GROUP, KIND, PLURAL, VERSION
+from ..api.metadata import FINALIZER
+from .events import Event
+
+MERGE_PATCH = "application/merge-patch+json"
+PAGE = 500
+
+
+class KubeError(Exception):
+    """The API server refused or did not answer. `status` is the HTTP code, 0 without an answer."""
+
+    def __init__(self, status: int, message: str, retry_after: float = 0.0) -> None:
+        super().__init__(f"Kubernetes API: {status or 'no answer'}: {message}")
+        self.status = status
+        self.retry_after = retry_after
+
+
+class Kube:
+    """One API server, one connection pool. Every call is bounded in time."""
+
+    def __init__(self, configuration: client.Configuration, *, timeout: float) -> None:
+        configuration.connection_pool_maxsize = 32
+        configuration.retries = None
+        self._api = client.ApiClient(configuration)
+        self._objects = client.CustomObjectsApi(self._api)
+        self._core = client.CoreV1Api(self._api)
+        self._timeout = timeout
+
+    @classmethod
+    async def connect(cls, *, timeout: float) -> Kube:
+        """In a pod by its ServiceAccount, elsewhere by KUBECONFIG."""
+        configuration = client.Configuration()
+        if os.environ.get("KUBERNETES_SERVICE_HOST") and not os.environ.get("KUBECONFIG"):
+            config.load_incluster_config(client_configuration=configuration)
+        else:
+            await config.load_kube_config(client_configuration=configuration)
+        return cls(configuration, timeout=timeout)
+
+    async def close(self) -> None:
+        await self._api.close()
+
+    async def served(self) -> bool:
+        """Whether the API server serves SFTJobs. Raises KubeError when it cannot say."""
+        try:
+            await self._call(
+                self._objects.list_cluster_custom_object(
+                    GROUP, VERSION, PLURAL, limit=1, _request_timeout=self._timeout
+                )
+            )
+        except KubeError as error:
+            if error.status == 404:
+                return False
+            raise
+        return True
+
+    async def list_all(self) -> AsyncIterator[Mapping[str, Any]]:
+        token: str | None = None
+        while True:
+            options = {"_continue": token} if token else {}
+            page = await self._call(
+                self._objects.list_cluster_custom_object(
+                    GROUP, VERSION, PLURAL, limit=PAGE, _request_timeout=self._timeout, **options
+                )
+            )
+            for item in page["items"]:
+                yield item
+            token = page["metadata"].get("continue")
+            if not token:
+                return
+
+    async def patch_status(self, namespace: str, name: str, patch: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Merge-patches status; returns the resource as it is then."""
+        return await self._call(
+            self._objects.patch_namespaced_custom_object_status(
+                GROUP, VERSION, namespace, PLURAL, name, {"status": patch},
+                _content_type=MERGE_PATCH, _request_timeout=self._timeout,
+            )
+        )  # fmt: skip
+
+    async def set_finalizer(self, body: Mapping[str, Any], *, present: bool) -> Mapping[str, Any]:
+        """Adds or removes our finalizer, and nobody else's: the version must be the one that was read."""
+        metadata = body["metadata"]
+        others = [name for name in metadata.get("finalizers", ()) if name != FINALIZER]
+        patch = {
+            "metadata": {
+                "resourceVersion": metadata["resourceVersion"],
+                "finalizers": [*others, FINALIZER] if present else others or None,
+            }
+        }
+        return await self._call(
+            self._objects.patch_namespaced_custom_object(
+                GROUP, VERSION, metadata["namespace"], PLURAL, metadata["name"], patch,
+                _content_type=MERGE_PATCH, _request_timeout=self._timeout,
+            )
+        )  # fmt: skip
+
+    async def tell(self, body: Mapping[str, Any], event: Event) -> None:
+        """Posts one Event about a resource."""
+        metadata = body["metadata"]
+        now = timestamp(datetime.now(UTC))
+        await self._call(
+            self._core.create_namespaced_event(
+                metadata["namespace"],
+                {
+                    "metadata": {"generateName": f"{metadata['name'][:200]}-", "namespace": metadata["namespace"]},
+                    "involvedObject": {
+                        "apiVersion": f"{GROUP}/{VERSION}",
+                        "kind": KIND,
+                        "namespace": metadata["namespace"],
+                        "name": metadata["name"],
+                        "uid": metadata["uid"],
+                    },
+                    "type": event.type,
+                    "reason": event.reason,
+                    "message": event.message[:1024],
+                    "source": {"component": "sft-operator"},
+                    "firstTimestamp": now,
+                    "lastTimestamp": now,
+                    "count": 1,
+                },
+                _request_timeout=self._timeout,
+            )
+        )
+
+    async def _call(self, request: Any) -> Any:
+        try:
+            return await request
+        except ApiException as error:
+            header = (error.headers or {}).get("Retry-After", "")
+            raise KubeError(
+                error.status or 0, _reason(error), float(header) if str(header).isdigit() else 0.0
+            ) from None
+        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+            raise KubeError(0, f"{type(error).__name__}: {error}") from error
+
+
+def _reason(error: ApiException) -> str:
+    body = error.body
+    text = body.decode(errors="replace") if isinstance(body, bytes) else str(body or error.reason)
+    return text[:1000]
+
+
+def merge_patch(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
+    """The JSON merge patch from one document to another: keys that vanish are null, lists are replaced whole."""
+    patch: dict[str, Any] = {key: None for key in before if key not in after}
+    for key, value in after.items():
+        if key not in before:
+            patch[key] = value
+        elif isinstance(value, Mapping) and isinstance(before[key], Mapping):
+            inner = merge_patch(before[key], value)
+            if inner:
+                patch[key] = inner
+        elif value != before[key]:
+            patch[key] = value
+    return patch

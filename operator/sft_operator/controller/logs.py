@@ -1,0 +1,50 @@
+"""Log lines: JSON with the job and run they are about, or text for people."""
+
+from __future__ import annotations
+
+import json
+import logging
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from typing import Literal
+
+job: ContextVar[str | None] = ContextVar("job", default=None)
+run: ContextVar[str | None] = ContextVar("run", default=None)
+
+
+class JSONFormatter(logging.Formatter):
+    """One object a line: time, level, logger, message, and job and run where there are some."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        for name, variable in (("job", job), ("run", run)):
+            if value := variable.get():
+                line[name] = value
+        if record.exc_info:
+            line["error"] = self.formatException(record.exc_info)
+        return json.dumps(line, ensure_ascii=False)
+
+
+class TextFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        clock = datetime.fromtimestamp(record.created, UTC).strftime("%H:%M:%S")
+        about = f" [{job.get()}]" if job.get() else ""
+        text = f"{clock} {record.levelname:7} {record.getMessage()}{about}".replace("\n", "\\n")
+        return f"{text}\n{self.formatException(record.exc_info)}" if record.exc_info else text
+
+
+def configure(level: str, style: Literal["json", "text"]) -> None:
+    handler = logging.StreamHandler()
+    handler.setFormatter(JSONFormatter() if style == "json" else TextFormatter())
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level)
+    # kopf tells of every event it hands over, botocore of every retry; both at INFO
+    logging.getLogger("kopf.objects").setLevel(logging.WARNING)
+    for chatty in ("botocore", "urllib3", "boto3", "asyncio", "aiohttp.access"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)

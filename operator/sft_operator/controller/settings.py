@@ -1,0 +1,69 @@
+"""Everything that an installation can set, typed: from the environment (SFT_...), else from a YAML file (SFT_CONFIG).
+
+docs/configuration.md is generated from this module.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    YamlConfigSettingsSource,
+)
+
+
+class Settings(BaseSettings):
+    """Times are seconds, rates are calls per second and (account, region)."""
+
+    model_config = SettingsConfigDict(env_prefix="SFT_", extra="forbid", frozen=True)
+
+    identity_scope: str = Field(
+        min_length=1,
+        max_length=63,
+        pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$",
+        description="Names this environment, such as prod-eu. Part of every run's identity: keep it when a cluster is "
+        "rebuilt, so that runs are found again; never give two environments the same.",
+    )
+    leader: bool = Field(True, description="Whether this process acts. Exactly one process per environment may.")
+    workers: int = Field(16, ge=1, le=256, description="Jobs that are worked on at once.")
+    aws_threads: int = Field(12, ge=1, le=64, description="AWS calls in flight at once.")
+    check_processes: int = Field(2, ge=1, le=16, description="Data sets that are read at once, one process each.")
+    sweep_interval: float = Field(30, gt=0, description="Time between two looks at unfinished runs.")
+    full_sweep_interval: float = Field(600, gt=0, description="Time between two looks at all runs, changed or not.")
+    log_interval: float = Field(60, gt=0, description="Least time between two reads of one run's training log.")
+    list_rate: float = Field(0.5, gt=0, description="List calls; AWS is reported to allow 2 in all, not adjustable.")
+    create_rate: float = Field(1, gt=0, description="Create and stop calls; a burst of create_burst is allowed.")
+    create_burst: int = Field(20, ge=1, description="Create and stop calls that need not wait.")
+    describe_rate: float = Field(2, gt=0, description="Describe calls.")
+    progress_interval: float = Field(
+        30, ge=0, description="Least time between two status writes of one job that only move progress or stage."
+    )
+    resync_interval: float = Field(600, gt=0, description="Time between two full reads of all SFTJobs.")
+    kubernetes_timeout: float = Field(15, gt=0, description="Longest wait for one answer of the API server.")
+    http_host: str = Field("0.0.0.0", description="Address of /healthz, /readyz and /metrics.")  # noqa: S104
+    http_port: int = Field(8080, ge=0, le=65535, description="Port of /healthz, /readyz and /metrics.")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least level that is logged.")
+    log_format: Literal["json", "text"] = Field("json", description="json: one object a line; text: for people.")
+    catalogue_dir: Path | None = Field(
+        None, description="Folder whose files replace those of the same name in the built-in catalogue."
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        del dotenv_settings, file_secret_settings
+        sources: tuple[PydanticBaseSettingsSource, ...] = (init_settings, env_settings)
+        path = os.environ.get("SFT_CONFIG")
+        return (*sources, YamlConfigSettingsSource(settings_cls, yaml_file=path)) if path else sources

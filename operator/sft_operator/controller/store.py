@@ -1,0 +1,125 @@
+"""What this process remembers of each SFTJob: the resource as last served, and what was seen of its run."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from ..platforms.base import Platform, RunRef, SubmitKind
+from .decision import may_be_live, run_ref
+from .job import Job, Seen, parse
+
+
+@dataclass(slots=True)
+class Entry:
+    """One SFTJob. `body` and `job` are None once nothing is left to do for it: finished jobs cost next to nothing."""
+
+    uid: str
+    body: Mapping[str, Any] | None
+    job: Job | None
+    seen: Seen = field(default_factory=Seen)
+    phase: str = ""
+    progress_written: float = 0.0
+    check: asyncio.Task[None] | None = None
+
+
+class Store:
+    """Entries by `namespace/name`, and runs by job name."""
+
+    def __init__(self) -> None:
+        self._entries: dict[str, Entry] = {}
+        self._by_job_name: dict[str, str] = {}
+
+    def get(self, key: str) -> Entry | None:
+        return self._entries.get(key)
+
+    def keys(self) -> list[str]:
+        return list(self._entries)
+
+    def put(self, body: Mapping[str, Any]) -> str | None:
+        """Takes a resource as served. Returns its key, or None when what is known is newer or the same."""
+        metadata = body["metadata"]
+        key = f"{metadata['namespace']}/{metadata['name']}"
+        entry = self._entries.get(key)
+        if entry is None or entry.uid != metadata["uid"]:
+            self.remove(key)
+            job = parse(body)
+            entry = self._entries[key] = Entry(metadata["uid"], body, job)
+        else:
+            if entry.body is not None and not _newer(metadata, entry.body["metadata"]):
+                return None
+            job = parse(body)
+            entry.seen = _carried(entry.seen, entry.job, job)
+            entry.body, entry.job = body, job
+        entry.phase = job.status.phase or "Pending"
+        if job.status.job_name:
+            self._by_job_name[job.status.job_name] = key
+        return key
+
+    def remove(self, key: str) -> None:
+        entry = self._entries.pop(key, None)
+        if entry is None:
+            return
+        if entry.check is not None:
+            entry.check.cancel()
+        for name in [name for name, owner in self._by_job_name.items() if owner == key]:
+            del self._by_job_name[name]
+
+    def forget_body(self, key: str) -> None:
+        """Nothing is left to do: only the phase is kept, for the metrics."""
+        entry = self._entries.get(key)
+        if entry is not None:
+            entry.body, entry.job, entry.seen = None, None, Seen()
+
+    def key_of(self, job_name: str) -> str | None:
+        return self._by_job_name.get(job_name)
+
+    def live(self, platform: Platform) -> frozenset[RunRef]:
+        """The runs of a platform that are to be followed."""
+        return frozenset(
+            ref
+            for entry in self._entries.values()
+            if (job := entry.job) is not None
+            and not job.finished
+            and (job.submitted or job.status.stop_request is not None or _unsure(entry.seen))
+            and may_be_live(job, entry.seen)
+            and (ref := run_ref(job, platform)) is not None
+        )
+
+    def phases(self) -> Counter[tuple[str, str]]:
+        """Jobs by (namespace, phase)."""
+        return Counter((key.split("/", 1)[0], entry.phase) for key, entry in self._entries.items())
+
+
+def _unsure(seen: Seen) -> bool:
+    return seen.submit is not None and seen.submit.kind is SubmitKind.UNKNOWN
+
+
+def _carried(seen: Seen, before: Job | None, after: Job) -> Seen:
+    """What stays known when the resource changed: nothing of another run, no back-off that an edit may have answered."""
+    if before is None:
+        return seen
+    if before.status.job_name not in (None, after.status.job_name):
+        return Seen()
+    if before.generation == after.generation:
+        return seen
+    refused = seen.submit is not None and seen.submit.kind is SubmitKind.REFUSED
+    return replace(
+        seen,
+        submit=None if refused else seen.submit,
+        submit_trouble=None,
+        check=None if seen.check is not None and seen.check.refusal is not None else seen.check,
+        check_trouble=None,
+        stop_trouble=None,
+    )
+
+
+def _newer(metadata: Mapping[str, Any], known: Mapping[str, Any]) -> bool:
+    """Resource versions of one object grow; an event that is older than our own last write is no news."""
+    try:
+        return int(metadata["resourceVersion"]) > int(known["resourceVersion"])
+    except (KeyError, ValueError):
+        return True
