@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import io
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
@@ -85,7 +85,7 @@ class Moto:
         self.load()
         from moto.backends import get_backend
 
-        find: Callable[[str], Any] = get_backend  # moto types it by a closed list of literals
+        find: Any = get_backend  # moto types it by a closed list of literals
         return find(service)[account]["aws" if service == "s3" else region]
 
 

@@ -10,6 +10,7 @@ import functools
 import json
 import re
 import sys
+import unicodedata
 from datetime import datetime
 from typing import Any
 
@@ -19,15 +20,9 @@ from botocore.utils import parse_to_aware_datetime
 
 from sft_lab.awssim.errors import AWSError, validation
 
-# Java's named classes, which a model's patterns may use, in terms of Python's re.
-_JAVA_CLASSES = {
-    r"\p{L}": r"^\W\d_",
-    r"\p{Z}": r"\s",
-    r"\p{N}": r"\d",
-    r"\p{Alpha}": "a-zA-Z",
-    r"\p{Digit}": "0-9",
-    r"\p{Alnum}": "a-zA-Z0-9",
-}
+# Classes of Java's regular expressions that Python's lack, as they are written inside brackets.
+_JAVA_CLASS = re.compile(r"\\p\{(\w+)\}")
+_POSIX = {"Alpha": "a-zA-Z", "Digit": "0-9", "Alnum": "a-zA-Z0-9", "Print": " -~", "Graph": "!-~"}
 _ENUM_SHOWN = 12
 
 
@@ -188,6 +183,19 @@ class _Reader:
 
 @functools.cache
 def _compiled(pattern: str) -> re.Pattern[str]:
-    for java, python in _JAVA_CLASSES.items():
-        pattern = pattern.replace(java, python)
-    return re.compile(pattern)
+    return re.compile(_JAVA_CLASS.sub(lambda match: _members(match[1]), pattern))
+
+
+@functools.cache
+def _members(name: str) -> str:
+    """The inside of a bracket expression for a POSIX name, or for a Unicode category (`L`, `Nd`) of the basic plane."""
+    if name in _POSIX:
+        return _POSIX[name]
+    found = [code for code in range(0x10000) if unicodedata.category(chr(code)).startswith(name)]
+    ranges: list[list[int]] = []
+    for code in found:
+        if ranges and ranges[-1][1] == code - 1:
+            ranges[-1][1] = code
+        else:
+            ranges.append([code, code])
+    return "".join(f"\\u{low:04x}-\\u{high:04x}" for low, high in ranges)

@@ -6,10 +6,8 @@ import re
 from typing import Any
 
 from sft_lab.awssim import lifecycle, progress
-from sft_lab.awssim.job import DEFAULT_MAX_RUNTIME, Job
+from sft_lab.awssim.job import DEFAULT_MAX_RUNTIME, Job, output_prefix
 
-# Members of the request that Describe does not give back. Tags are read with ListTags.
-_NOT_SHOWN = frozenset({"Tags", "SessionChainingConfig"})
 _UP = frozenset({"Downloading", "Training", "Uploading", "Restarting", "Stopping"})
 FAILURE_REASON_LENGTH = 1024
 
@@ -18,8 +16,8 @@ def describe(job: Job, now: float) -> dict[str, Any]:
     """The members of DescribeTrainingJobResponse; times in seconds since the epoch."""
     index = lifecycle.at(job.life, now)
     span = job.life[index]
-    answer = {name: value for name, value in job.request.items() if name not in _NOT_SHOWN}
-    answer |= _defaults(job)
+    request = job.request  # without Tags: those are read with ListTags
+    answer = request | _defaults(request)
     answer |= {
         "TrainingJobArn": job.arn,
         "TrainingJobStatus": lifecycle.primary(span.status),
@@ -34,17 +32,19 @@ def describe(job: Job, now: float) -> dict[str, Any]:
     ended = span.status in lifecycle.TERMINAL
     if job.script.model_artifacts:
         # Required by the model, with nothing to say before the end.
-        answer["ModelArtifacts"] = {"S3ModelArtifacts": _model_path(job) if ended and _kept(span.status) else ""}
+        answer["ModelArtifacts"] = {
+            "S3ModelArtifacts": _model_path(job, request) if ended and _kept(span.status) else ""
+        }
     if ended:
         answer["TrainingEndTime"] = span.start
-        answer |= _bill(job, span.start)
-        metrics = _final_metrics(job, span.start)
+        answer |= _bill(job, request, span.start)
+        metrics = _final_metrics(job, request, span.start)
         if metrics:
             answer["FinalMetricDataList"] = metrics
     if span.status == "Failed":
         answer["FailureReason"] = job.script.failure_reason[:FAILURE_REASON_LENGTH]
     if job.serverless:
-        answer |= _serverless(job, span.status, now)
+        answer |= _serverless(job, request, span.status, now)
     return answer
 
 
@@ -74,8 +74,7 @@ def _transition(job: Job, span: lifecycle.Span, now: float) -> dict[str, Any]:
     return shown
 
 
-def _defaults(job: Job) -> dict[str, Any]:
-    request = job.request
+def _defaults(request: dict[str, Any]) -> dict[str, Any]:
     filled: dict[str, Any] = {
         "OutputDataConfig": {"KmsKeyId": "", "CompressionType": "GZIP"} | request["OutputDataConfig"],
         "StoppingCondition": {"MaxRuntimeInSeconds": DEFAULT_MAX_RUNTIME} | request.get("StoppingCondition", {}),
@@ -102,17 +101,17 @@ def _kept(status: str) -> bool:
     return status != "Failed"
 
 
-def _model_path(job: Job) -> str:
-    if job.serverless or job.request["OutputDataConfig"].get("CompressionType") == "NONE":
-        return f"{job.output_prefix}/output/model/"
-    return f"{job.output_prefix}/output/model.tar.gz"
+def _model_path(job: Job, request: dict[str, Any]) -> str:
+    if job.serverless or request["OutputDataConfig"].get("CompressionType") == "NONE":
+        return f"{output_prefix(request)}/output/model/"
+    return f"{output_prefix(request)}/output/model.tar.gz"
 
 
-def _bill(job: Job, end: float) -> dict[str, int]:
+def _bill(job: Job, request: dict[str, Any], end: float) -> dict[str, int]:
     trained = round(lifecycle.seconds_in(job.life, _UP, end))
     if not any(s.status == "Downloading" and s.start < end for s in job.life):
         return {}
-    saved = job.script.spot_saving if job.request.get("EnableManagedSpotTraining") else 0.0
+    saved = job.script.spot_saving if request.get("EnableManagedSpotTraining") else 0.0
     return {"TrainingTimeInSeconds": trained, "BillableTimeInSeconds": round(trained * (1 - saved))}
 
 
@@ -120,9 +119,9 @@ def trained_seconds(job: Job, now: float) -> float:
     return lifecycle.seconds_in(job.life, frozenset({"Training"}), now)
 
 
-def _final_metrics(job: Job, end: float) -> list[dict[str, Any]]:
+def _final_metrics(job: Job, request: dict[str, Any], end: float) -> list[dict[str, Any]]:
     """The last value that each of the job's MetricDefinitions finds in its progress lines."""
-    definitions = job.request.get("AlgorithmSpecification", {}).get("MetricDefinitions", ())
+    definitions = request.get("AlgorithmSpecification", {}).get("MetricDefinitions", ())
     done = progress.steps_done(job.plan, job.script, trained_seconds(job, end))
     if not definitions or not done:
         return []
@@ -138,7 +137,7 @@ def _final_metrics(job: Job, end: float) -> list[dict[str, Any]]:
     return found
 
 
-def _serverless(job: Job, status: str, now: float) -> dict[str, Any]:
+def _serverless(job: Job, request: dict[str, Any], status: str, now: float) -> dict[str, Any]:
     done = progress.steps_done(job.plan, job.script, trained_seconds(job, now))
     shown: dict[str, Any] = {
         "ProgressInfo": {
@@ -148,7 +147,7 @@ def _serverless(job: Job, status: str, now: float) -> dict[str, Any]:
             "MaxEpoch": 1,
         }
     }
-    package = job.request.get("ModelPackageConfig", {}).get("ModelPackageGroupArn")
+    package = request.get("ModelPackageConfig", {}).get("ModelPackageGroupArn")
     if status == "Completed":
         shown["BillableTokenCount"] = done * job.plan.batch * 1024
         if package:

@@ -12,20 +12,18 @@ import json
 import logging
 import math
 import threading
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from sft_lab.awssim import artifacts, describe, joblog, lifecycle, rules
 from sft_lab.awssim.bridge import Moto, MotoStorage
 from sft_lab.awssim.clock import Clock
-from sft_lab.awssim.job import Job
+from sft_lab.awssim.job import Job, arn, output_prefix
 
 log = logging.getLogger(__name__)
 
 SOURCE = "aws.sagemaker"
 DETAIL_TYPE = "SageMaker Training Job State Change"
-_LOG_BATCH = 1000
 
 
 @dataclass(slots=True)
@@ -144,30 +142,39 @@ class Effects:
     def _deliver(self, job: Job) -> None:
         if not job.script.artifacts or job.serverless:
             return
-        bucket, key = rules.split_uri(f"{job.output_prefix}/output/output.tar.gz")
+        bucket, key = rules.split_uri(f"{output_prefix(job.request)}/output/output.tar.gz")
         self._storage.write(bucket, key, artifacts.output_tar(job))
 
-    def write_logs(self, jobs: Iterable[Job]) -> None:
-        """Brings the log streams of these jobs up to now."""
+    def write_logs(self, account: str, region: str, names: list[str]) -> None:
+        """Brings up to now the log streams that begin with one of these names (a stream, or the start of one)."""
         with self._wake:
             now = self._clock.now()
-            for job in jobs:
-                done = self._done.get(job.arn)
-                if done is None or done.logged >= job.life[-1].start + 1:
+            for done in self._named(account, region, names):
+                if done.logged >= done.job.life[-1].start + 1:
                     continue
-                lines = joblog.written(job, done.logged, now)
-                name = joblog.stream(job)
-                if lines and name is not None:
-                    self._put_lines(job, name, lines)
+                lines = joblog.written(done.job, done.logged, now)
+                stream = joblog.stream(done.job)
+                if lines and stream is not None:
+                    self._put_lines(done.job, stream, lines)
                 done.logged = now
+
+    def _named(self, account: str, region: str, names: list[str]) -> list[_Done]:
+        if all("/" in name for name in names):
+            arns = {arn(name.partition("/")[0], account, region) for name in names}
+            return [self._done[a] for a in arns if a in self._done]
+        return [
+            done
+            for done in self._done.values()
+            if (done.job.account, done.job.region) == (account, region)
+            and any(f"{done.job.name}/".startswith(name) for name in names)
+        ]
 
     def _put_lines(self, job: Job, name: str, lines: list[tuple[float, str]]) -> None:
         backend = self._moto.backend("logs", job.account, job.region)
         backend.ensure_log_group(joblog.GROUP)
         backend.ensure_log_stream(joblog.GROUP, name)
         stream = backend.groups[joblog.GROUP].streams[name]
-        for batch in itertools.batched(lines, _LOG_BATCH) if hasattr(itertools, "batched") else [lines]:
-            stream.put_log_events([{"timestamp": int(moment * 1000), "message": text} for moment, text in batch])
+        stream.put_log_events([{"timestamp": int(moment * 1000), "message": text} for moment, text in lines])
 
 
 def _detail(job: Job, span: lifecycle.Span) -> dict[str, Any]:

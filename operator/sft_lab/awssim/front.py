@@ -28,6 +28,10 @@ _XML_CODE = re.compile(rb"<Code>([^<]+)</Code>")
 _JSON_CODE = re.compile(rb'"__type":\s*"(?:[^"#]*#)?([^"]+)"')
 
 
+# The code of an answer that is a mistake of the simulation: not a 5xx, which clients would retry and so hide.
+DEFECT = "SimulationDefect"
+
+
 class _UnansweredError(Exception):
     """The connection is to be cut without an answer."""
 
@@ -101,7 +105,7 @@ class Front:
         except Exception as error:
             log.exception("%s %s", question.service, question.operation)
             text = f"{question.service} {question.operation} failed inside the simulation: {error!r}"
-            return error_answer(AWSError("ValidationException", text), question, request.method)
+            return error_answer(AWSError(DEFECT, text), question, request.method)
         entry.committed = answer.error is None
         return answer
 
@@ -144,8 +148,9 @@ def _error_code(status: int, content: bytes) -> str:
 async def _until_gone(request: web.BaseRequest) -> None:
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(_BLACK_HOLE):
-            while request.transport is not None and not request.transport.is_closing():
-                await asyncio.sleep(0.05)  # noqa: ASYNC110 -- aiohttp has no event for a client that leaves
+            # aiohttp has no event for a client that leaves.
+            while request.transport is not None and not request.transport.is_closing():  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
 
 
 def _response(answer: Answer) -> web.Response:

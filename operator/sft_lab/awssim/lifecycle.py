@@ -97,8 +97,9 @@ def _planned(created: float, script: Script) -> list[Span]:
     clock = created
     for status, seconds in stretches:
         if seconds > 0 or not life:
-            life.append(Span(status, clock, clock + seconds))
-            clock += seconds
+            end_of_span = clock + seconds
+            life.append(Span(status, clock, end_of_span))
+            clock = end_of_span
     life.append(Span(end, clock, math.inf))
     return life
 

@@ -100,6 +100,8 @@ def _check_channels(request: dict[str, Any]) -> None:
     if twice:
         raise validation(f"Duplicate channel names in InputDataConfig: {', '.join(twice)}")
     for channel in request.get("InputDataConfig", ()):
+        if "FileSystemDataSource" in channel["DataSource"] and "VpcConfig" not in request:
+            raise validation(f"VpcConfig is required for the file system of channel {channel['ChannelName']}")
         if len(channel["DataSource"]) != 1:
             raise validation(f"Exactly one data source must be specified for channel {channel['ChannelName']}")
 

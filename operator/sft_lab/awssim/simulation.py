@@ -12,7 +12,6 @@ from sft_lab.awssim.clock import Clock
 from sft_lab.awssim.effects import Effects
 from sft_lab.awssim.errors import AWSError, validation
 from sft_lab.awssim.faults import Faults
-from sft_lab.awssim.job import Job
 from sft_lab.awssim.journal import Journal
 from sft_lab.awssim.request import Asked
 from sft_lab.awssim.script import Scripts
@@ -83,23 +82,7 @@ class Simulation:
         """What the simulated services have caused by now must be there when moto is asked."""
         self.effects.catch_up()
         if asked.service == "logs":
-            self.effects.write_logs(self._logged_jobs(asked, body))
-
-    def _logged_jobs(self, asked: Asked, body: bytes) -> list[Job]:
-        try:
-            query = json.loads(body or b"{}")
-        except ValueError:
-            return []
-        if query.get("logGroupName", joblog.GROUP) != joblog.GROUP:
-            return []
-        names = query.get("logStreamNames") or [query.get("logStreamName") or query.get("logStreamNamePrefix") or ""]
-        return [
-            job
-            for job in self.jobs.all()
-            if job.account == asked.account
-            and job.region == asked.region
-            and any(f"{job.name}/".startswith(n) or n.startswith(f"{job.name}/") for n in names)
-        ]
+            self.effects.write_logs(asked.account, asked.region, _streams(body))
 
     def reset(self, parts: tuple[str, ...] = RESETTABLE) -> None:
         """Forgets these parts; raises ValueError for a part that does not exist."""
@@ -122,3 +105,15 @@ class Simulation:
             else:
                 self.moto.reset()
                 self._accounts.clear()
+
+
+def _streams(body: bytes) -> list[str]:
+    """The log streams, or starts of names of streams, of training jobs that a request of Logs is about."""
+    try:
+        query = json.loads(body or b"{}")
+    except ValueError:
+        return []
+    if not isinstance(query, dict) or query.get("logGroupName", joblog.GROUP) != joblog.GROUP:
+        return []
+    names = query.get("logStreamNames") or [query.get("logStreamName") or query.get("logStreamNamePrefix") or ""]
+    return [str(name) for name in names]

@@ -12,10 +12,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from sft_lab.awssim import describe, lifecycle, progress, rules
+from sft_lab.awssim import describe, progress, rules
 from sft_lab.awssim.clock import Clock
 from sft_lab.awssim.errors import AWSError, not_found, validation
-from sft_lab.awssim.job import Job
+from sft_lab.awssim.job import Job, from_request
+from sft_lab.awssim.job import arn as arn_of
 from sft_lab.awssim.script import Scripts
 
 DEFAULT_PAGE = 10  # ListTrainingJobs without MaxResults (documentation)
@@ -83,7 +84,7 @@ class TrainingJobs:
             now = self.clock.now()
             rules.check_request(request, caller.account)
             name, scope = request["TrainingJobName"], self._scope(caller)
-            arn = f"arn:aws:sagemaker:{caller.region}:{caller.account}:training-job/{name}"
+            arn = arn_of(name, caller.account, caller.region)
             if name in scope.jobs:
                 raise AWSError(
                     "ResourceInUse",
@@ -92,20 +93,17 @@ class TrainingJobs:
                 )
             if self.storage is not None:
                 rules.check_data(request, caller.region, self.storage)
-            tags = {tag["Key"]: tag.get("Value", "") for tag in request.get("Tags", ())}
+            tags = {tag["Key"]: tag["Value"] for tag in request.get("Tags", ())}
             channels = [channel["ChannelName"] for channel in request.get("InputDataConfig", ())]
             script = self.scripts.take(name, tags, channels)
             if script.create_error:
                 raise AWSError(script.create_error, script.create_error_message or self._quota_text(request, 0, 0))
             self._check_quota(request, caller, now)
             self._sequence += 1
-            job = Job(
-                name=name,
-                arn=arn,
-                account=caller.account,
-                region=caller.region,
-                request=request,
-                tags=tags,
+            job = from_request(
+                request,
+                caller.account,
+                caller.region,
                 created=now,
                 sequence=self._sequence,
                 script=script,
@@ -122,11 +120,8 @@ class TrainingJobs:
         limit = self.quotas.get(kind) if kind else None
         if limit is None:
             return
-        used = sum(
-            job.request["ResourceConfig"].get("InstanceCount", 0)
-            for job in self._scope(caller).jobs.values()
-            if job.request.get("ResourceConfig", {}).get("InstanceType") == kind and not job.ended(now)
-        )
+        jobs = self._scope(caller).jobs.values()
+        used = sum(job.instance_count for job in jobs if job.instance_type == kind and not job.ended(now))
         if used + wanted > limit:
             raise AWSError("ResourceLimitExceeded", self._quota_text(request, limit, used))
 
@@ -152,7 +147,7 @@ class TrainingJobs:
         with self._lock:
             job = self._find(caller, request["TrainingJobName"])
             now = self.clock.now()
-            status = lifecycle.primary(job.span(now).status)
+            status = job.status(now)
             if status not in ("InProgress", "Stopping"):
                 raise validation(f"The request was rejected because the training job is in status {status}.")
             if status == "InProgress":
@@ -163,7 +158,7 @@ class TrainingJobs:
     def delete(self, request: dict[str, Any], caller: Caller) -> dict[str, Any]:
         with self._lock:
             job = self._find(caller, request["TrainingJobName"])
-            status = lifecycle.primary(job.span(self.clock.now()).status)
+            status = job.status(self.clock.now())
             if status in ("InProgress", "Stopping"):
                 raise AWSError(
                     "ResourceInUse", f"The request was rejected because the training job is in status {status}."
@@ -262,7 +257,7 @@ def _sort_key(job: Job, by: str, now: float) -> tuple[Any, ...]:
     if by == "Name":
         return (job.name,)
     if by == "Status":
-        return (lifecycle.primary(job.span(now).status), job.sequence)
+        return (job.status(now), job.sequence)
     return (job.sequence,)
 
 
