@@ -241,8 +241,14 @@ class Platform(Protocol):
         """Idempotent: a second call for the same plan launches nothing."""
         ...
 
-    def watch(self, runs: Callable[[], Collection[RunRef]]) -> AsyncIterator[tuple[RunRef, Observation]]:
-        """Follows the live set that `runs` returns, as the platform does it best; never ends."""
+    def watch(
+        self, runs: Callable[[], Collection[RunRef]]
+    ) -> AsyncIterator[tuple[RunRef, Observation | PlatformUnavailable]]:
+        """Follows the live set that `runs` returns, as the platform does it best; never ends.
+
+        A PlatformUnavailable in the stream (not raised) says that a look at that run failed and when the next one is
+        made; the next Observation of the run says that it is reachable again, even when nothing changed.
+        """
         ...
 
     async def stop(self, ref: RunRef, *, cause: str) -> None:
