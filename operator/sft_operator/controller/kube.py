@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -32,26 +32,26 @@ class KubeError(Exception):
 class Kube:
     """One API server, one connection pool. Every call is bounded in time."""
 
-    def __init__(self, configuration: client.Configuration, *, timeout: float) -> None:
+    def __init__(self, configuration: client.Configuration, *, call_timeout: float) -> None:
         configuration.connection_pool_maxsize = 32
         configuration.retries = None
         self._api = client.ApiClient(configuration)
         self._objects = client.CustomObjectsApi(self._api)
         self._core = client.CoreV1Api(self._api)
-        self._timeout = timeout
+        self._timeout = call_timeout
 
     @classmethod
-    async def connect(cls, *, timeout: float) -> Kube:
+    async def connect(cls, *, call_timeout: float) -> Kube:
         """In a pod by its ServiceAccount, elsewhere by KUBECONFIG."""
         configuration = client.Configuration()
         if os.environ.get("KUBERNETES_SERVICE_HOST") and not os.environ.get("KUBECONFIG"):
-            config.load_incluster_config(client_configuration=configuration)
+            config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
         else:
-            await config.load_kube_config(client_configuration=configuration)
-        return cls(configuration, timeout=timeout)
+            await config.load_kube_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+        return cls(configuration, call_timeout=call_timeout)
 
     async def close(self) -> None:
-        await self._api.close()
+        await self._api.close()  # type: ignore[no-untyped-call]
 
     async def served(self) -> bool:
         """Whether the API server serves SFTJobs. Raises KubeError when it cannot say."""
@@ -70,10 +70,9 @@ class Kube:
     async def list_all(self) -> AsyncIterator[Mapping[str, Any]]:
         token: str | None = None
         while True:
-            options = {"_continue": token} if token else {}
             page = await self._call(
                 self._objects.list_cluster_custom_object(
-                    GROUP, VERSION, PLURAL, limit=PAGE, _request_timeout=self._timeout, **options
+                    GROUP, VERSION, PLURAL, limit=PAGE, _continue=token, _request_timeout=self._timeout
                 )
             )
             for item in page["items"]:
@@ -84,7 +83,7 @@ class Kube:
 
     async def patch_status(self, namespace: str, name: str, patch: Mapping[str, Any]) -> Mapping[str, Any]:
         """Merge-patches status; returns the resource as it is then."""
-        return await self._call(
+        return await self._patched(
             self._objects.patch_namespaced_custom_object_status(
                 GROUP, VERSION, namespace, PLURAL, name, {"status": patch},
                 _content_type=MERGE_PATCH, _request_timeout=self._timeout,
@@ -101,7 +100,7 @@ class Kube:
                 "finalizers": [*others, FINALIZER] if present else others or None,
             }
         }
-        return await self._call(
+        return await self._patched(
             self._objects.patch_namespaced_custom_object(
                 GROUP, VERSION, metadata["namespace"], PLURAL, metadata["name"], patch,
                 _content_type=MERGE_PATCH, _request_timeout=self._timeout,
@@ -112,31 +111,32 @@ class Kube:
         """Posts one Event about a resource."""
         metadata = body["metadata"]
         now = timestamp(datetime.now(UTC))
+        document: Any = {
+            "metadata": {"generateName": f"{metadata['name'][:200]}-", "namespace": metadata["namespace"]},
+            "involvedObject": {
+                "apiVersion": f"{GROUP}/{VERSION}",
+                "kind": KIND,
+                "namespace": metadata["namespace"],
+                "name": metadata["name"],
+                "uid": metadata["uid"],
+            },
+            "type": event.type,
+            "reason": event.reason,
+            "message": event.message[:1024],
+            "source": {"component": "sft-operator"},
+            "firstTimestamp": now,
+            "lastTimestamp": now,
+            "count": 1,
+        }
         await self._call(
-            self._core.create_namespaced_event(
-                metadata["namespace"],
-                {
-                    "metadata": {"generateName": f"{metadata['name'][:200]}-", "namespace": metadata["namespace"]},
-                    "involvedObject": {
-                        "apiVersion": f"{GROUP}/{VERSION}",
-                        "kind": KIND,
-                        "namespace": metadata["namespace"],
-                        "name": metadata["name"],
-                        "uid": metadata["uid"],
-                    },
-                    "type": event.type,
-                    "reason": event.reason,
-                    "message": event.message[:1024],
-                    "source": {"component": "sft-operator"},
-                    "firstTimestamp": now,
-                    "lastTimestamp": now,
-                    "count": 1,
-                },
-                _request_timeout=self._timeout,
-            )
+            self._core.create_namespaced_event(metadata["namespace"], document, _request_timeout=self._timeout)
         )
 
-    async def _call(self, request: Any) -> Any:
+    async def _patched(self, request: Awaitable[Any]) -> Mapping[str, Any]:
+        body: Mapping[str, Any] = await self._call(request)
+        return body
+
+    async def _call(self, request: Awaitable[Any]) -> Any:
         try:
             return await request
         except ApiException as error:
