@@ -64,6 +64,21 @@ def dump(value: Any) -> str:
     )
 
 
+def plain(text: str) -> Any:
+    """What the core schema makes of an unquoted scalar. Raises ValueError for a number of absurd length."""
+    if _NULL.fullmatch(text):
+        return None
+    if _BOOL.fullmatch(text):
+        return text.lower() == "true"
+    if _INT.fullmatch(text):
+        if len(text) > _MAX_DIGITS:
+            raise ValueError(f"a number of {len(text)} digits")
+        return int(text, 8 if text.startswith("0o") else 16 if text.startswith("0x") else 10)
+    if _FLOAT.fullmatch(text):
+        return float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
+    return text
+
+
 class _Reader:
     """Builds values from PyYAML's event stream, so that depth and aliases are bounded while reading."""
 
@@ -157,17 +172,10 @@ class _Reader:
         return float(value) if event.tag == _TAG + "float" else value
 
     def _plain(self, text: str, event: Any) -> Any:
-        if _NULL.fullmatch(text):
-            return None
-        if _BOOL.fullmatch(text):
-            return text.lower() == "true"
-        if _INT.fullmatch(text):
-            if len(text) > _MAX_DIGITS:
-                raise self._error(f"a number of {len(text)} digits", event)
-            return int(text, 8 if text.startswith("0o") else 16 if text.startswith("0x") else 10)
-        if _FLOAT.fullmatch(text):
-            return float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
-        return text
+        try:
+            return plain(text)
+        except ValueError as error:
+            raise self._error(str(error), event) from None
 
     def _error(self, problem: str, event: Any) -> YAMLError:
         mark = event.start_mark

@@ -15,7 +15,6 @@ from sft_operator.recipes.merge import Path, dotted
 
 _REFERENCE: Final = re.compile(r"\$\{([^${}]*)\}")
 _PATH: Final = re.compile(r"\.*[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*")
-_WORD: Final = re.compile(r"\s*[\w.+-]*\s*")
 _SELECT: Final = "oc.select:"
 _MAX_TEXT: Final = 16 * 1024
 _MAX_CHAIN: Final = 32
@@ -88,7 +87,7 @@ class _Resolver:
         select = expression.startswith(_SELECT)
         if select:
             asked, _, given = expression.removeprefix(_SELECT).partition(",")
-            default = yaml12.load(given, source=dotted(path)) if _WORD.fullmatch(given) else given
+            default = yaml12.plain(given.strip()) if len(given) < 100 else given
         asked = asked.strip()
         if not _PATH.fullmatch(asked):
             forms = "${a.b}, ${.b} and ${oc.select:a.b,default}"
