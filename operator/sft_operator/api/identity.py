@@ -21,7 +21,7 @@ def canonical(spec: SFTJobSpec) -> dict[str, Any]:
     """The run-defining part of a spec in the form that is hashed.
 
     Values equal to a schema default and empty maps are left out, so that neither a new default in the CRD nor writing
-    an old one down changes the run.
+    an old one down changes the run. Whole numbers lose their point: the API server stores 1.0 as 1 (tried on 1.36).
     """
     document = spec.model_dump(mode="json", by_alias=True, exclude_defaults=True, exclude=_NOT_RUN_DEFINING)
     validation = document.get("dataset", {}).get("validation")
@@ -62,4 +62,6 @@ def _prune(value: Any) -> Any:
         return {key: item for key, item in kept.items() if item != {}}
     if isinstance(value, list):
         return [_prune(item) for item in value]
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
     return value

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Annotated
 
 from pydantic import Field
 
 from .base import APIModel
+
+Line = Annotated[str, Field(max_length=1024)]
+"""One line of text for people; whoever writes it cuts it."""
 
 
 class Phase(StrEnum):
@@ -111,7 +115,7 @@ class DatasetStatus(APIModel):
     tokens_estimate: int | None = Field(None, description="Tokens in all files, estimated at 4 characters each.")
     files: list[DatasetFile] | None = Field(None, max_length=32, description="The files that were read.")
     error_count: int | None = Field(None, description="Wrong rows, in all files.")
-    errors: list[str] | None = Field(None, max_length=20, description="The first wrong rows, by file and line.")
+    errors: list[Line] | None = Field(None, max_length=20, description="The first wrong rows, by file and line.")
 
 
 class Artifacts(APIModel):
@@ -131,7 +135,7 @@ class Failure(APIModel):
 
     reason: str = Field(max_length=128, description="One word of a closed list (docs/reasons.md).")
     message: str = Field(max_length=2048, description="What the platform or the operator said.")
-    log_tail: list[str] | None = Field(None, max_length=20, description="Last lines of the training log.")
+    log_tail: list[Line] | None = Field(None, max_length=20, description="Last lines of the training log.")
     hint: str | None = Field(None, max_length=1024, description="What to do.")
 
 
@@ -154,7 +158,7 @@ class Effective(APIModel):
     instance_count: int | None = Field(None, description="Instances.")
     output_uri: str | None = Field(None, max_length=1024, description="Output prefix.")
     recipe: EffectiveRecipe | None = Field(None, description="The recipe that was run.")
-    hyperparameters: dict[str, str] | None = Field(
+    hyperparameters: dict[str, Line] | None = Field(
         None, max_length=64, description="Typed hyperparameters in force, as text."
     )
     total_steps: int | None = Field(None, description="Steps planned, where known.")
@@ -234,7 +238,7 @@ class SFTJobStatus(APIModel):
     instance_hours: str | None = Field(None, max_length=32, description="Instances x billable time, as text.")
     artifacts: Artifacts | None = Field(None, description="Where the results are.")
     failure: Failure | None = Field(None, description="Why the run failed.")
-    warnings: list[str] | None = Field(None, max_length=20, description="Things to know that refuse nothing.")
+    warnings: list[Line] | None = Field(None, max_length=20, description="Things to know that refuse nothing.")
     effective: Effective | None = Field(None, description="What was really used.")
     plan: PlanStatus | None = Field(None, description="What the launch asked for.")
     stop_request: StopRequest | None = Field(None, description="A stop that is being carried out.")
