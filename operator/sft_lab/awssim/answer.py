@@ -10,8 +10,6 @@ from xml.sax.saxutils import escape
 from sft_lab.awssim.errors import AWSError
 from sft_lab.awssim.request import Asked
 
-_QUERY_SERVICES = frozenset({"sts", "iam"})
-
 
 class Answer(NamedTuple):
     """What goes back: HTTP status, headers, body, and the AWS error code if it is an error."""
@@ -31,14 +29,14 @@ def error_answer(error: AWSError, asked: Asked, method: str) -> Answer:
     """The error in the protocol of the service that was asked."""
     request_id = str(uuid.uuid4())
     code, message = escape(error.code), escape(error.message)
-    if asked.service == "s3":
+    if asked.protocol == "s3":
         body = (
             f'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>{code}</Code><Message>{message}</Message>'
             f"<RequestId>{request_id}</RequestId></Error>"
         )
         headers = [("Content-Type", "application/xml"), ("x-amz-request-id", request_id)]
         return Answer(error.status, headers, b"" if method == "HEAD" else body.encode(), error.code)
-    if asked.service in _QUERY_SERVICES:
+    if asked.protocol == "query":
         side = "Sender" if error.status < 500 else "Receiver"
         body = (
             f"<ErrorResponse><Error><Type>{side}</Type><Code>{code}</Code><Message>{message}</Message></Error>"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from sft_lab.awssim import lifecycle, progress
 from sft_lab.awssim.describe import trained_seconds
 from sft_lab.awssim.job import Job
@@ -35,11 +37,11 @@ def written(job: Job, after: float, until: float) -> list[tuple[float, str]]:
     for step, text in progress.lines(job.name, job.plan, job.script, first, last):
         moment = lifecycle.moment_of_training(job.life, progress.seconds_for(job.plan, job.script, step))
         found.append((until if moment is None else min(moment, until), text))
-    for span, following in zip(job.life, job.life[1:], strict=False):
+    for span, following in itertools.pairwise(job.life):
         moment = following.start + _AFTERWARDS
         if span.status == "Training" and after < moment <= until:
             found += [(moment, text) for text in _at_the_end(job, following.status)]
-    return found
+    return sorted(found, key=lambda line: line[0])
 
 
 def _at_the_end(job: Job, status: str) -> list[str]:

@@ -83,6 +83,7 @@ class Asked(NamedTuple):
     region: str
     access_key: str
     parameters: dict[str, Any]
+    protocol: str = "json"  # json | query | s3: the form in which an error is understood
 
 
 def asked(
@@ -102,6 +103,7 @@ def asked(
     access_key, region, service = match.groups() if match else ("", DEFAULT_REGION, "")
     service = _SERVICES.get(service, service)
     account = access_key if _ACCOUNT_ID.fullmatch(access_key) else account_of(access_key)
+    protocol = "json"
     rpc_target = headers.get("X-Amz-Target", "")
     if rpc_target.startswith("SageMaker."):
         service = "sagemaker"
@@ -111,16 +113,19 @@ def asked(
         if service != "sagemaker":
             parameters = {k: v for k, v in parameters.items() if k in _SHOWN}
     elif service in ("s3", ""):
-        service = "s3"
+        service = protocol = "s3"
         operation, name, parameters = _s3(method, path, query, headers)
     elif path.startswith("/service/"):  # rpc-v2-cbor: /service/<name>/operation/<operation>
         operation, name, parameters = path.rpartition("/")[2], "", {}
-    else:
-        form = parse_qs(body.decode("utf-8", "replace")) if b"Action=" in body else query
+    elif headers.get("Content-Type", "").startswith("application/x-www-form-urlencoded"):
+        protocol = "query"
+        form = parse_qs(body.decode("utf-8", "replace"))
         operation = form.get("Action", [method])[0]
         parameters = {k: v[0] for k, v in form.items() if k in _SHOWN}
         name = str(parameters.get("RoleArn") or parameters.get("QueueName") or "")
-    return Asked(service, operation, name, account, region, access_key, parameters)
+    else:
+        operation, name, parameters = f"{method} {path}", "", {}
+    return Asked(service, operation, name, account, region, access_key, parameters, protocol)
 
 
 def _json(body: bytes) -> dict[str, Any]:

@@ -30,10 +30,10 @@ async def listening(port: int, pace: str, account: str) -> AsyncIterator[Running
     """The server for as long as the block lasts. Port 0 takes a free one. Raises OSError for a port in use."""
     simulation = Simulation(pace, account)
     front = Front(simulation)
-    runner = web.ServerRunner(web.Server(front, access_log=None))
+    runner = web.ServerRunner(web.Server(front, access_log=None), shutdown_timeout=0.5)
     await runner.setup()
     try:
-        site = web.TCPSite(runner, HOST, port, shutdown_timeout=0.5)
+        site = web.TCPSite(runner, HOST, port)
         await site.start()
         simulation.start()
         taken = runner.addresses[0][1]
