@@ -92,7 +92,7 @@ def _range(limit: Limit | Recommended) -> str:
         return ", ".join(_show(item) for item in limit.allowed)
     low = "" if limit.minimum is None else _show(limit.minimum)
     high = "" if limit.maximum is None else _show(limit.maximum)
-    return f"{low}..{high}" if low and high else f"{low} and more" if low else f"the numbers up to {high}"
+    return f"{low}..{high}" if high else f"{low}.. (no upper bound)"
 
 
 def _show(value: Any) -> str:
