@@ -160,7 +160,7 @@ def test_an_administrators_file_takes_the_place_of_ours(tmp_path: Path, catalogu
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("models.yaml", "source: {}\nmodels: [{nam: x}]\n", "models.yaml: models.0.name: Field required"),
+        ("models.yaml", "source: {}\nmodels: [{label: x}]\n", "models.yaml: models.0.name: Field required"),
         ("nova-images.yaml", "source: {}\nimages: [\n", "nova-images.yaml, line 3"),
         ("family-nova-2.yml.yaml", "a: 1", "family-nova-2.yml.yaml: source: Field required"),
         ("prices.yaml", "a: 1", "prices.yaml: not a table of the catalogue; known are models.yaml"),

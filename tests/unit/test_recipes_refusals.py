@@ -336,7 +336,7 @@ def test_all_faults_of_a_job_are_told_at_once() -> None:
     found = refusals(
         job(
             typed={"learningRate": 7, "lora.alpha": 1, "lora.dropout": 0.1},
-            overrides={"run": {"nam": "x"}},
+            overrides={"run": {"names": "x"}},
             instance_count=3,
             rows=3,
         )
@@ -344,7 +344,7 @@ def test_all_faults_of_a_job_are_told_at_once() -> None:
     assert [message.split(": ")[0] for message in found] == [
         "spec.sageMaker.training.instanceCount",
         f"{H}.lora.dropout",
-        f"{O}.run.nam",
+        f"{O}.run.names",
         f"{H}.learningRate",
         f"{H}.lora.alpha",
         "spec.dataset.train",
