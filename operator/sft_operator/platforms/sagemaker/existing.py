@@ -1,0 +1,56 @@
+"""What a training job that already has our name means for a launch: design's rules for at most one launch. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ...api import metadata
+from ...api.findings import Finding
+from ...api.reasons import Reason
+from ..base import JobView, Plan, Refusal, RunState, SubmitKind, SubmitOutcome
+from .translate import state_of
+
+_ENDING_PAUSE = 10.0
+
+
+def outcome(plan: Plan, job: JobView, described: Mapping[str, Any], tags: Mapping[str, str]) -> SubmitOutcome:
+    """`described` is DescribeTrainingJob's answer for plan.job_name, `tags` are those of that job."""
+    arn = described.get("TrainingJobArn")
+    if not _is_ours(job, tags):
+        return SubmitOutcome(SubmitKind.REFUSED, arn, refusal=_conflict(plan, job, tags))
+    if tags.get(metadata.TAG_UID) == job.uid:
+        return SubmitOutcome(SubmitKind.ATTACHED, arn)
+    state = state_of(str(described.get("TrainingJobStatus", "")), str(described.get("SecondaryStatus", "")))
+    if state is RunState.STOPPING:
+        return SubmitOutcome(SubmitKind.ENDING, arn, retry_after=_ENDING_PAUSE)
+    if state is RunState.SUCCEEDED and tags.get(metadata.TAG_FINGERPRINT) == plan.fingerprint:
+        return SubmitOutcome(SubmitKind.ADOPTED_FINISHED, arn)
+    if state is RunState.STOPPED and tags.get(metadata.TAG_STOPPED_BY) == "Delete":
+        return SubmitOutcome(SubmitKind.STOPPED_BY_DELETE, arn)
+    return SubmitOutcome(SubmitKind.ATTACHED, arn)
+
+
+def _is_ours(job: JobView, tags: Mapping[str, str]) -> bool:
+    wanted = {
+        metadata.TAG_SCOPE: job.identity_scope,
+        metadata.TAG_NAMESPACE: job.namespace,
+        metadata.TAG_NAME: job.name,
+    }
+    return all(tags.get(key) == value for key, value in wanted.items())
+
+
+def _conflict(plan: Plan, job: JobView, tags: Mapping[str, str]) -> Refusal:
+    scope = tags.get(metadata.TAG_SCOPE)
+    if scope is None:
+        owner = "it carries no tags of this operator"
+    else:
+        owner = (
+            f"it belongs to {tags.get(metadata.TAG_NAMESPACE)}/{tags.get(metadata.TAG_NAME)} "
+            f"of the environment {scope}, this is {job.namespace}/{job.name} of {job.identity_scope}"
+        )
+    text = (
+        f"{plan.job_name} exists in account {plan.account}, {plan.region}: {owner}; nothing was launched and nothing "
+        "will be stopped. Choose another metadata.name or a new spec.runID"
+    )
+    return Refusal(Reason.NAME_CONFLICT, (Finding("metadata.name", text),))
