@@ -7,12 +7,14 @@ import io
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tarfile
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
+from urllib.parse import urlparse
 
 import boto3
 import pytest
@@ -366,6 +368,16 @@ def test_a_large_streamed_upload_comes_back_whole(sim, data):
     body = os.urandom(9 * 2**20)
     data.upload_fileobj(io.BytesIO(body), "data", "big.bin")
     assert data.get_object(Bucket="data", Key="big.bin")["Body"].read() == body
+
+
+def test_a_client_that_asks_before_it_sends_a_body_is_told_to_go_on(sim, data):
+    address = urlparse(sim.endpoint)
+    with socket.create_connection((address.hostname, address.port), timeout=10) as connection:
+        head = "PUT /data/held.txt HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n"
+        connection.sendall(head.encode())
+        assert connection.recv(100).startswith(b"HTTP/1.1 100 Continue")
+        connection.sendall(b"body")
+        assert connection.recv(1000).startswith(b"HTTP/1.1 200 OK")
 
 
 def test_a_mistaken_order_to_the_simulation_is_refused_with_what_is_allowed(sim):

@@ -48,6 +48,10 @@ class Front:
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         target = request.raw_path
+        if request.headers.get("Expect", "").lower() == "100-continue":
+            # Without it botocore holds the body of every PutObject back for a second.
+            await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            request.writer.output_size = 0
         body = await request.content.read(-1)
         if target.startswith("/_sim/"):
             return await control_routes.respond(self._simulation, request.method, target, body)
