@@ -133,10 +133,12 @@ def test_every_platform_of_the_union_is_a_field_and_an_immutable_one() -> None:
         assert platform in SCHEMA["properties"]["spec"]["properties"]
 
 
-def test_the_message_of_a_union_lists_what_was_found() -> None:
-    rule = rules.exactly_one("a platform block", ["sageMaker", "hyperPod"])
-    assert rule["rule"] == "(has(self.sageMaker) ? 1 : 0) + (has(self.hyperPod) ? 1 : 0) == 1"
-    assert rule["message"] == "a platform block must be given by exactly one of: sageMaker, hyperPod"
+def test_a_union_says_the_same_here_and_at_the_api_server() -> None:
+    union = rules.OneOf("a platform block", ("sageMaker", "hyperPod"))
+    assert union.rule["rule"] == "(has(self.sageMaker) ? 1 : 0) + (has(self.hyperPod) ? 1 : 0) == 1"
+    assert union.rule["message"] == "a platform block must be given by exactly one of: sageMaker, hyperPod"
+    assert union.message(["sageMaker", "hyperPod"]) == union.rule["message"] + "; found: sageMaker hyperPod"
+    assert union.message([]) == union.rule["message"] + "; found: none"
 
 
 def test_a_union_of_types_is_refused_by_the_generator() -> None:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from typing import Any, ClassVar, Self
+
+from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler, model_validator
+from pydantic_core import CoreSchema
+
+from .rules import OneOf
 
 _ACRONYMS = frozenset({"arn", "id", "uri", "url"})
 
@@ -19,3 +24,22 @@ class APIModel(BaseModel):
     model_config = ConfigDict(
         alias_generator=camel, populate_by_name=True, extra="forbid", frozen=True, use_attribute_docstrings=False
     )
+
+    one_of: ClassVar[tuple[OneOf, ...]] = ()
+    """Unions of this part: said once, enforced here and by the API server."""
+
+    @model_validator(mode="after")
+    def _unions(self) -> Self:
+        given = self.model_dump(by_alias=True, exclude_none=True).keys() if self.one_of else ()
+        for union in self.one_of:
+            found = [name for name in union.names if name in given]
+            if len(found) > 1 or (union.required and not found):
+                raise ValueError(union.message(found))
+        return self
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        schema = handler(core_schema)
+        if cls.one_of:
+            handler.resolve_ref_schema(schema)["x-kubernetes-validations"] = [union.rule for union in cls.one_of]
+        return schema

@@ -99,8 +99,7 @@ def _without_null(node: Schema) -> Schema:
 def sftjob_crd() -> Schema:
     """The whole CRD of SFTJob, ready to be written as YAML."""
     spec = structural(SFTJobSpec)
-    spec["x-kubernetes-validations"] = [
-        rules.exactly_one("a platform block", PLATFORMS),
+    spec["x-kubernetes-validations"] += [
         *(rules.immutable_within_run(*path) for path in _IMMUTABLE),
     ]
     spec["properties"]["runPolicy"]["default"] = {}

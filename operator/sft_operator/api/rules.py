@@ -6,6 +6,7 @@ Each rule works on Kubernetes 1.28; has() stands on both sides because CEL fails
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from .durations import PATTERN as DURATION
@@ -22,22 +23,34 @@ def validations(*rules: Rule) -> dict[str, Any]:
     return {"x-kubernetes-validations": list(rules)}
 
 
-def exactly_one(what: str, names: Sequence[str]) -> Rule:
-    """One of the named fields must be there; the message lists those that were found."""
-    return {
-        "rule": f"{_count(names)} == 1",
-        "message": f"{what} must be given by exactly one of: {', '.join(names)}",
-        "messageExpression": f"'{what} must be given by exactly one of: {', '.join(names)}; found:' + "
-        f"({_found(names)})",
-    }
+@dataclass(frozen=True, slots=True)
+class OneOf:
+    """A union: of the named fields not more than one may be there, and one must be if `required`."""
 
+    what: str
+    names: tuple[str, ...]
+    required: bool = True
 
-def at_most_one(what: str, names: Sequence[str]) -> Rule:
-    """Not more than one of the named fields may be there."""
-    return {
-        "rule": f"{_count(names)} <= 1",
-        "message": f"{what} is given twice: set only one of {', '.join(names)}",
-    }
+    def message(self, found: Sequence[str]) -> str:
+        if self.required:
+            return f"{self._demand}; found: {' '.join(found) or 'none'}"
+        return self._demand
+
+    @property
+    def rule(self) -> Rule:
+        if not self.required:
+            return {"rule": f"{_count(self.names)} <= 1", "message": self._demand}
+        return {
+            "rule": f"{_count(self.names)} == 1",
+            "message": self._demand,
+            "messageExpression": f"'{self._demand}; found:' + ({_found(self.names)})",
+        }
+
+    @property
+    def _demand(self) -> str:
+        if self.required:
+            return f"{self.what} must be given by exactly one of: {', '.join(self.names)}"
+        return f"{self.what} is given twice: set only one of {', '.join(self.names)}"
 
 
 def duration_between(low: str, high: str) -> Rule:

@@ -45,7 +45,7 @@ class DeletionPolicy(StrEnum):
 class Model(APIModel):
     """Which model is fine-tuned: exactly one of name and id."""
 
-    model_config = {"json_schema_extra": rules.validations(rules.exactly_one("a model", ["name", "id"]))}
+    one_of = (rules.OneOf("a model", ("name", "id")),)
 
     name: str | None = Field(
         None,
@@ -138,11 +138,7 @@ class LoRA(APIModel):
 class Hyperparameters(APIModel):
     """How the model is trained. What is absent keeps the recipe's own value; status.effective shows the result."""
 
-    model_config = {
-        "json_schema_extra": rules.validations(
-            rules.at_most_one("the length of the training", ["epochs", "maxSteps"]),
-        )
-    }
+    one_of = (rules.OneOf("the length of the training", ("epochs", "maxSteps"), required=False),)
 
     epochs: float | None = Field(
         None,
@@ -200,7 +196,7 @@ class Hyperparameters(APIModel):
 class Recipe(APIModel):
     """Which recipe is run, and values that the typed fields do not cover."""
 
-    model_config = {"json_schema_extra": rules.validations(rules.at_most_one("the recipe", ["name", "inline"]))}
+    one_of = (rules.OneOf("the recipe", ("name", "inline"), required=False),)
 
     name: str | None = Field(
         None,
@@ -268,7 +264,7 @@ class SageMakerTraining(APIModel):
 class SageMaker(APIModel):
     """Run on Amazon SageMaker: exactly one form of job."""
 
-    model_config = {"json_schema_extra": rules.validations(rules.exactly_one("a form of job", ["training"]))}
+    one_of = (rules.OneOf("a form of job", ("training",)),)
 
     region: str = Field(
         max_length=32,
@@ -323,9 +319,15 @@ class RunPolicy(APIModel):
     )
 
 
+PLATFORMS = ("sageMaker",)
+"""The platform blocks of the spec; one more platform is one more name here and one more field above."""
+
+
 class SFTJobSpec(APIModel):
     """One run-to-completion fine-tuning. Everything but runPolicy, tags and dataset.check defines the run and can be
     changed only together with runID."""
+
+    one_of = (rules.OneOf("a platform block", PLATFORMS),)
 
     model: Model = Field(description="Which model is fine-tuned.")
     method: Method = Field(
@@ -357,7 +359,3 @@ class SFTJobSpec(APIModel):
         description="Tags on the AWS job, at most 40, besides the operator's own. Keys may not start with aws: or "
         "sft-operator.dev/. A tag added later is added to the live run; one removed stays on it.",
     )
-
-
-PLATFORMS = ("sageMaker",)
-"""The platform blocks of the spec; one more platform is one more name here and one more field above."""
