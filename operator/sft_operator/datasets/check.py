@@ -45,13 +45,15 @@ class DatasetFile:
 
 @dataclass(frozen=True, slots=True)
 class DatasetLimits:
-    """Bounds of one check; sizes in bytes. A longer line is a finding; more text than `text_bytes` ends the file."""
+    """Bounds of one check; sizes in bytes. A longer line is a finding; the other bounds end the reading of a file."""
 
     line_bytes: int = 10 * 1024 * 1024
     text_bytes: int = 50 * 1024**3
     gzip_ratio: int = 200
-    findings: int = 20
-    chunk_bytes: int = 4 * 1024 * 1024  # of one ranged read
+    wrong_rows: int = 10_000  # of one file; what follows is not read
+    blank_lines: int = 1000  # in a row
+    findings: int = 20  # kept, with their text
+    chunk_bytes: int = 2 * 1024 * 1024  # of one ranged read
 
 
 DEFAULT_LIMITS = DatasetLimits()
@@ -148,7 +150,7 @@ class _FilePass:
 
     def __init__(self, file: DatasetFile, limits: DatasetLimits, found: _Findings) -> None:
         self.file, self.limits, self.found = file, limits, found
-        self.rows = self.characters = 0
+        self.rows = self.wrong_rows = self.characters = 0
         self._line = 0  # the last one seen
         self._blank: tuple[int, int] | None = (
             None  # first line and number of blank lines that may yet be the file's end
@@ -204,13 +206,16 @@ class _FilePass:
             if not data.strip(b" \t\r"):
                 start, count = self._blank or (number, 0)
                 self._blank = (start, count + 1)
+                if count == self.limits.blank_lines:
+                    raise _WrongFileError(
+                        f"more than {count} blank lines follow each other; the rest is not read", start
+                    )
                 return
         self._blank_lines_were_not_the_end()
         self.rows += 1
         if data is None:
-            self._wrong(
-                number, f"the line is longer than {self.limits.line_bytes} bytes, the most that is read as one row"
-            )
+            most = f"{self.limits.line_bytes} bytes, the most that is read as one row"
+            self._wrong(number, Problem("", f"the line is longer than {most}"))
         else:
             self._explain(number, offset, data)
 
@@ -218,10 +223,10 @@ class _FilePass:
         try:
             row: object = json.decode(data)
         except RecursionError:
-            self._wrong(number, "is not usable JSON: nested too deeply")
+            self._wrong(number, Problem("", "is not usable JSON: nested too deeply"))
             return
         except ValueError as error:
-            self._wrong(number, _why_not_json(data, offset, error))
+            self._wrong(number, Problem("", _why_not_json(data, offset, error)))
             return
         if not self._format_known and isinstance(row, dict):
             self._format_known = True
@@ -237,10 +242,13 @@ class _FilePass:
             elif len(errors) < _ERRORS_PER_ROW:
                 errors.append(problem)
         if errors:
-            self.found.row_errors(self.file.uri, number, errors)
+            self._wrong(number, *errors)
 
-    def _wrong(self, number: int, message: str) -> None:
-        self.found.row_errors(self.file.uri, number, [Problem("", message)])
+    def _wrong(self, number: int, *problems: Problem, rows: int = 1) -> None:
+        self.found.row_errors(self.file.uri, number, problems, rows)
+        self.wrong_rows += rows
+        if self.wrong_rows > self.limits.wrong_rows:
+            raise _WrongFileError(f"more than {self.limits.wrong_rows} rows are wrong; the rest is not read", number)
 
     def _blank_lines_were_not_the_end(self) -> None:
         if self._blank is None:
@@ -249,7 +257,7 @@ class _FilePass:
         self._blank = None
         more = f" ({count} in a row)" if count > 1 else ""
         message = f"the line is blank{more}; every line but the last ones must hold a row"
-        self.found.row_errors(self.file.uri, start, [Problem("", message)], rows=count)
+        self._wrong(start, Problem("", message), rows=count)
 
     def _without_mark(self, data: bytes) -> bytes:
         if not data.startswith(_UTF8_MARK):

@@ -102,7 +102,9 @@ def _may_hold_reserved(text: str) -> bool:
         return True
     if ":" not in text:
         return False
-    return any(part[-9:].lower().endswith(_COLON_ENDINGS) for part in text.split(":")[:-1])
+    return any(
+        before[-1:] in "MRTmrt" and before[-9:].lower().endswith(_COLON_ENDINGS) for before in text.split(":")[:-1]
+    )
 
 
 # --- The slow way: saying what is wrong -----------------------------------------------------------------------------
@@ -166,7 +168,7 @@ def _messages(row: dict[str, object]) -> Iterator[Problem]:
             if key not in _MESSAGE_KEYS:
                 yield Problem(path, f"has the unknown key {quoted(key)}; a turn has role and content")
         role = turn.get("role")
-        yield from _role(f"{path}.role", turn, "user" if i == 0 else _after(before), last=i == len(turns) - 1)
+        yield from _role(f"{path}.role", turn, "user" if i == 0 else _after(before), last=0 < i == len(turns) - 1)
         before = role if role in _ROLES else None
         if "content" in turn:
             yield from _blocks(f"{path}.content", turn["content"])

@@ -11,7 +11,7 @@ GZIP_MAGIC = b"\x1f\x8b"
 # Small enough to stay in the processor's cache, large enough that the loop around a piece costs nothing.
 _PIECE_BYTES = 256 * 1024
 # A short text of equal rows compresses better than any honest ratio; below this the ratio says nothing.
-_RATIO_FREE_BYTES = 64 * 1024 * 1024
+_RATIO_FREE_BYTES = 16 * 1024 * 1024
 
 
 class BrokenStreamError(ValueError):
