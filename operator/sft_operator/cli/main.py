@@ -1,0 +1,126 @@
+"""The `sft` command (also `kubectl sft`): checks and shows, without a cluster and without AWS."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from .. import __version__
+from ..api import yaml12
+from ..platforms.base import JobView, Plan, Refusal
+from .manifest import Manifest, read
+
+EXIT_REFUSED = 1
+EXIT_UNREADABLE = 2
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="sft")
+def main() -> None:
+    """Supervised fine-tuning jobs on Kubernetes: check a job, see what it would launch.
+
+    Exit codes: 0 all is well, 1 a job is refused, 2 a file cannot be read or the command is wrong.
+    """
+
+
+def _options(command: Callable[..., None]) -> Callable[..., None]:
+    for option in (
+        click.option("--rows", type=click.IntRange(1), metavar="N", help="Training rows, where epochs need them."),
+        click.option(
+            "--identity-scope",
+            envvar="SFT_IDENTITY_SCOPE",
+            default="local",
+            show_default=True,
+            metavar="NAME",
+            help="The operator's SFT_IDENTITY_SCOPE: it is part of the job's name on AWS.",
+        ),
+        click.option("-n", "--namespace", default="default", show_default=True, help="Where the file names none."),
+        click.argument("files", nargs=-1, required=True, metavar="FILE..."),
+    ):
+        command = option(command)
+    return command
+
+
+@main.command()
+@_options
+def validate(files: tuple[str, ...], namespace: str, identity_scope: str, rows: int | None) -> None:
+    """Check SFTJobs as the operator would before it reads any data. FILE may be - for standard input."""
+    refused = False
+    for manifest, planned in _planned(files, namespace, identity_scope, rows):
+        findings = [*manifest.findings]
+        if isinstance(planned, Refusal):
+            findings += planned.findings
+        elif planned is not None:
+            findings += planned.warnings
+        bad = manifest.findings or isinstance(planned, Refusal)
+        refused = refused or bool(bad)
+        click.echo(f"{manifest.source}: {manifest.name or '(no name)'}: {'refused' if bad else 'valid'}")
+        for finding in findings:
+            click.echo(f"  {finding.severity}: {finding}")
+    sys.exit(EXIT_REFUSED if refused else 0)
+
+
+@main.command()
+@_options
+@click.option("-o", "--output", type=click.Choice(["yaml", "json"]), default="yaml", show_default=True)
+def render(files: tuple[str, ...], namespace: str, identity_scope: str, rows: int | None, output: str) -> None:
+    """Print the exact request that a launch would send, and the recipe that it would upload. Calls nobody."""
+    documents: list[dict[str, Any]] = []
+    refused = False
+    for manifest, planned in _planned(files, namespace, identity_scope, rows):
+        if not isinstance(planned, Plan):
+            refused = True
+            for finding in (*manifest.findings, *(planned.findings if planned else ())):
+                click.echo(f"{manifest.source}: {manifest.name}: {finding}", err=True)
+            continue
+        for warning in planned.warnings:
+            click.echo(f"{manifest.source}: {manifest.name}: warning: {warning}", err=True)
+        documents.append(_document(manifest, planned))
+    if output == "json":
+        import json
+
+        click.echo(json.dumps(documents, indent=2))
+    else:
+        click.echo("---\n".join(yaml12.dump(document) for document in documents), nl=False)
+    sys.exit(EXIT_REFUSED if refused else 0)
+
+
+def _document(manifest: Manifest, plan: Plan) -> dict[str, Any]:
+    return {
+        "job": f"{manifest.namespace}/{manifest.name}",
+        "platform": plan.platform,
+        "region": plan.region,
+        "request": dict(plan.request),
+        "uploads": [{"uri": upload.uri, "content": upload.body.decode()} for upload in plan.uploads],
+        "maxInstanceHours": plan.max_instance_hours,
+    }
+
+
+def _planned(
+    files: tuple[str, ...], namespace: str, identity_scope: str, rows: int | None
+) -> list[tuple[Manifest, Plan | Refusal | None]]:
+    """Every job of the files with its plan, or why there is none (None: the manifest itself is wrong)."""
+    from ..api.status import DatasetStatus
+    from ..platforms.sagemaker.plan import make_plan
+    from ..recipes.catalogue import default_catalogue
+
+    facts = DatasetStatus(rows=rows) if rows else None
+    results: list[tuple[Manifest, Plan | Refusal | None]] = []
+    try:
+        for path in files:
+            found = list(read(path, namespace=namespace))
+            if not found:
+                raise click.ClickException(f"{path}: no SFTJob in it")
+            for manifest in found:
+                planned: Plan | Refusal | None = None
+                if manifest.spec is not None:
+                    view = JobView(manifest.namespace, manifest.name, manifest.uid, manifest.spec, identity_scope)
+                    planned = make_plan(view, facts, default_catalogue())
+                results.append((manifest, planned))
+    except (OSError, yaml12.YAMLError) as error:
+        click.echo(f"sft: {error}", err=True)
+        sys.exit(EXIT_UNREADABLE)
+    return results
