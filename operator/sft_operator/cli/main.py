@@ -94,7 +94,10 @@ def _document(manifest: Manifest, plan: Plan) -> dict[str, Any]:
         "platform": plan.platform,
         "region": plan.region,
         "request": dict(plan.request),
-        "uploads": [{"uri": upload.uri, "content": upload.body.decode()} for upload in plan.uploads],
+        "uploads": [
+            {"uri": upload.uri, "content": yaml12.load(upload.body.decode(), source=upload.uri)}
+            for upload in plan.uploads
+        ],
         "maxInstanceHours": plan.max_instance_hours,
     }
 

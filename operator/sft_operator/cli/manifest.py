@@ -50,7 +50,7 @@ def _manifest(item: Mapping[str, Any], source: str, namespace: str) -> Manifest:
         spec = SFTJobSpec.model_validate(item.get("spec") or {})
     except ValidationError as error:
         findings += [
-            Finding(_path(problem["loc"]), problem["msg"])
+            Finding(_path(problem["loc"]), problem["msg"].removeprefix("Value error, "))
             for problem in error.errors(include_url=False, include_input=False)
         ]
     return Manifest(

@@ -71,7 +71,7 @@ def _spec(document: Mapping[str, Any]) -> tuple[SFTJobSpec | None, str]:
         return SFTJobSpec.model_validate(document), ""
     except ValidationError as error:
         problems = (
-            f"spec.{'.'.join(str(part) for part in problem['loc'])}: {problem['msg']}"
+            f"spec.{'.'.join(str(part) for part in problem['loc'])}: {problem['msg'].removeprefix('Value error, ')}"
             for problem in error.errors(include_url=False, include_input=False)
         )
         return None, "; ".join(problems)
