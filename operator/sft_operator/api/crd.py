@@ -82,10 +82,18 @@ def _rewrite(node: Schema, definitions: Schema) -> Schema:
         else:
             result["x-kubernetes-preserve-unknown-fields"] = True
     if "items" in node:
-        result["items"] = _rewrite(node["items"], definitions)
+        result["items"] = _without_defaults(_rewrite(node["items"], definitions))
     if result.get("type") == "integer":
         result["format"] = "int64"
     return result
+
+
+def _without_defaults(items: Schema) -> Schema:
+    """`kubectl apply` and Argo CD compare lists of custom resources as a whole: a default filled into an element would
+    show as a change at every apply. The models still know it."""
+    properties = {name: _without_defaults(value) for name, value in items.get("properties", {}).items()}
+    kept = {key: value for key, value in items.items() if key != "default"}
+    return {**kept, "properties": properties} if properties else kept
 
 
 def _without_null(node: Schema) -> Schema:

@@ -102,7 +102,7 @@ class Dataset(APIModel):
         None,
         min_length=1,
         max_length=10,
-        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+        json_schema_extra={"x-kubernetes-list-type": "atomic"},
         description="Held-out rows, at most one set on SageMaker. A set that the recipe would never evaluate is refused "
         "or warned about; see hyperparameters.validationEverySteps.",
     )
