@@ -1,0 +1,46 @@
+"""One lab for the whole session, and a namespace for each test that asks for one."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+
+import pytest
+from tests.cluster.kubectl import Kubectl
+
+from sft_lab.awssim.control import Sim
+from sft_lab.cluster.lab import Lab
+from sft_lab.cluster.startup import start_lab
+from sft_lab.installation import install_chart
+
+
+@pytest.fixture(scope="session")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """A control plane and a simulated AWS with the chart's CRD, ServiceAccount and RBAC; no operator runs in it."""
+    with start_lab(tmp_path_factory.mktemp("cluster") / "lab") as lab:
+        install_chart(lab)
+        yield lab
+
+
+@pytest.fixture
+def namespace(lab: Lab) -> Iterator[str]:
+    """A namespace of the test's own; its deletion is not waited for."""
+    name = f"test-{uuid.uuid4().hex[:10]}"
+    lab.kubectl("create", "namespace", name)
+    yield name
+    lab.kubectl("delete", "namespace", name, "--wait=false")
+
+
+@pytest.fixture
+def kubectl(lab: Lab, namespace: str) -> Kubectl:
+    return Kubectl(lab, namespace)
+
+
+@pytest.fixture
+def aws(lab: Lab) -> Iterator[Sim]:
+    """The simulated AWS's witness and stage hand. Faults and scripts of a test end with it; jobs and journal of other
+    tests stay."""
+    assert lab.aws_endpoint, "the session's lab was started without a simulated AWS"
+    simulation = Sim(lab.aws_endpoint)
+    yield simulation
+    simulation.reset("faults", "scripts")
