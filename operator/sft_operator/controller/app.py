@@ -5,11 +5,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+import time
 from contextlib import suppress
+from typing import Any
 
+from ..aws.caller import AWSCaller, CallerSettings, Rate
+from ..platforms.sagemaker.platform import SageMakerPlatform
+from ..platforms.sagemaker.settings import SageMakerSettings
+from ..recipes.catalogue import load_catalogue
 from . import watching
 from .engine import Engine
-from .kube import Kube
+from .kube import Kube, KubeError
 from .metrics import Metrics
 from .queue import KeyedQueue
 from .server import Health, serve
@@ -26,9 +32,12 @@ async def run(settings: Settings) -> int:
         asyncio.get_running_loop().add_signal_handler(signum, stop.set)
     kube = await Kube.connect(call_timeout=settings.kubernetes_timeout)
     store, queue = Store(), KeyedQueue()
-    platform = _platform(settings)
-    metrics = Metrics(store, lambda: len(queue), platform.sweep_age)
-    platform.on_call(metrics.aws_call)
+    sweeps = SweepClock()
+    metrics = Metrics(store, lambda: len(queue), sweeps.age)
+    caller = AWSCaller(settings=_caller_settings(settings), observe=metrics.aws_call)
+    platform = SageMakerPlatform(
+        caller, load_catalogue(settings.catalogue_dir), _sagemaker_settings(settings), swept=sweeps.swept
+    )
     health = Health(kube.served)
     runner, port = await serve(health, metrics, host=settings.http_host, port=settings.http_port)
     log.info("probes and metrics on port %d; identity scope %s", port, settings.identity_scope)
@@ -60,17 +69,53 @@ async def run(settings: Settings) -> int:
         return 1 if failed else 0
     finally:
         stop.set()
-        for task in (*tasks, *engines, stopping):
+        everything: list[asyncio.Task[Any]] = [*tasks, *engines, stopping]
+        for task in everything:
             task.cancel()
-        await asyncio.gather(*tasks, *engines, stopping, return_exceptions=True)
+        await asyncio.gather(*everything, return_exceptions=True)
         with suppress(asyncio.TimeoutError, Exception):
             await asyncio.wait_for(watch, 3)
         await runner.cleanup()
-        await platform.close()
+        platform.close()
+        caller.close()
         await kube.close()
 
 
-def _broke(task: asyncio.Task[None]) -> bool:
+class SweepClock:
+    """When each (account, region) was last looked at; the oldest is what the metric tells."""
+
+    def __init__(self) -> None:
+        self._last: dict[tuple[str, str], float] = {}
+
+    def swept(self, account: str, region: str) -> None:
+        self._last[account, region] = time.monotonic()
+
+    def age(self) -> float | None:
+        return time.monotonic() - min(self._last.values()) if self._last else None
+
+
+def _caller_settings(settings: Settings) -> CallerSettings:
+    acting = Rate(settings.create_rate, settings.create_burst)
+    rates = {
+        "create": acting,
+        "stop": acting,
+        "list": Rate(settings.list_rate, 4),
+        "describe": Rate(settings.describe_rate, 10),
+        "logs": Rate(settings.log_rate, 10),
+    }
+    return CallerSettings(threads=settings.aws_threads, rates=rates)
+
+
+def _sagemaker_settings(settings: Settings) -> SageMakerSettings:
+    return SageMakerSettings(
+        sweep_interval=settings.sweep_interval,
+        full_sweep_interval=settings.full_sweep_interval,
+        log_interval=settings.log_interval,
+        check_processes=settings.check_processes,
+    )
+
+
+def _broke(task: asyncio.Task[Any]) -> bool:
     return task.cancelled() or task.exception() is not None
 
 

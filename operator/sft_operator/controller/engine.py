@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ..api.status import SFTJobStatus
-from ..platforms.base import Platform
+from ..platforms.base import Platform, PlatformUnavailable
 from . import logs
 from .actions import Actions
 from .decision import AddFinalizer, Context, Decision, ReleaseFinalizer
@@ -61,8 +61,11 @@ class Engine:
 
     async def _follow(self) -> None:
         """Takes what the platform sees of live runs."""
-        async for ref, observation in self._platform.watch(lambda: self._store.live(self._platform)):
-            self._actions.observed(ref, observation)
+        async for ref, look in self._platform.watch(lambda: self._store.live(self._platform)):
+            if isinstance(look, PlatformUnavailable):
+                self._actions.unreachable(ref, look)
+            else:
+                self._actions.observed(ref, look)
 
     async def _work(self) -> None:
         while True:

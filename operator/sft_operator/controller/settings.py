@@ -32,7 +32,9 @@ class Settings(BaseSettings):
     )
     leader: bool = Field(True, description="Whether this process acts. Exactly one process per environment may.")
     workers: int = Field(16, ge=1, le=256, description="Jobs that are worked on at once.")
-    aws_threads: int = Field(12, ge=1, le=64, description="AWS calls in flight at once.")
+    aws_threads: int = Field(
+        12, ge=1, le=64, description="Calls that act on AWS in flight at once; polling has threads of its own."
+    )
     check_processes: int = Field(2, ge=1, le=16, description="Data sets that are read at once, one process each.")
     sweep_interval: float = Field(30, gt=0, description="Time between two looks at unfinished runs.")
     full_sweep_interval: float = Field(600, gt=0, description="Time between two looks at all runs, changed or not.")
@@ -41,6 +43,7 @@ class Settings(BaseSettings):
     create_rate: float = Field(1, gt=0, description="Create and stop calls; a burst of create_burst is allowed.")
     create_burst: int = Field(20, ge=1, description="Create and stop calls that need not wait.")
     describe_rate: float = Field(2, gt=0, description="Describe calls.")
+    log_rate: float = Field(5, gt=0, description="Reads of training logs.")
     progress_interval: float = Field(
         30, ge=0, description="Least time between two status writes of one job that only move progress or stage."
     )

@@ -1,0 +1,164 @@
+"""`make quickstart`: one job from apply to result, one refused, one failed, all on this machine, with every command
+that a user would type shown before it runs."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import boto3
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from sft_lab.awssim.control import Sim
+from sft_lab.cluster.lab import Lab
+from sft_lab.cluster.startup import start_lab
+from sft_lab.installation import ROOT, install_chart, start_operator
+
+BUCKET = "acme-ml-team"
+EXAMPLES = ROOT / "examples"
+DATA = EXAMPLES / "data"
+FAILURE = "AlgorithmError: ExecuteUserScriptError: CUDA out of memory. Tried to allocate 9.50 GiB"
+
+
+def upload_data(lab: Lab) -> None:
+    """The examples' bucket with the data set of this project in it."""
+    s3 = boto3.client(
+        "s3",
+        endpoint_url=lab.aws_endpoint,
+        region_name="us-east-1",
+        aws_access_key_id=lab.env["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=lab.env["AWS_SECRET_ACCESS_KEY"],
+    )
+    s3.create_bucket(Bucket=BUCKET)
+    for file in sorted(DATA.glob("*.jsonl")):
+        s3.put_object(Bucket=BUCKET, Key=file.name, Body=file.read_bytes())
+
+
+def prepare(lab: Lab) -> None:
+    """Chart, data, and the failing end of examples/fails.yaml."""
+    install_chart(lab)
+    upload_data(lab)
+    assert lab.aws_endpoint is not None
+    Sim(lab.aws_endpoint).script(
+        "sft-fails-*",
+        end="Failed",
+        fail_at=0.3,
+        training=6.0,
+        failure_reason=FAILURE,
+        error_lines=["torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 9.50 GiB.", "rank 3: exit code 1"],
+    )
+
+
+class Tour:
+    def __init__(self, lab: Lab, console: Console) -> None:
+        self._lab, self._console = lab, console
+
+    def say(self, text: str) -> None:
+        self._console.print(f"\n[bold]{text}[/bold]")
+
+    def kubectl(self, *arguments: str) -> str:
+        """Shows the command, runs it, shows what it prints."""
+        self._console.print("$ kubectl " + " ".join(arguments), style="cyan", markup=False, highlight=False)
+        done = self._lab.kubectl(*arguments, check=False)
+        text = (done.stdout + done.stderr).rstrip()
+        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+        return text
+
+    def job(self, name: str) -> dict[str, Any]:
+        body: dict[str, Any] = json.loads(self._lab.kubectl("get", "sft", name, "-o", "json").stdout)
+        return body
+
+    def follow(self, name: str, seconds: float = 90) -> dict[str, Any]:
+        """Shows the job's life until it has finished: live in a terminal, a line a change elsewhere."""
+        began, last = time.monotonic(), ""
+        live = Live(console=self._console, refresh_per_second=4) if self._console.is_terminal else None
+        if live is not None:
+            live.start()
+        try:
+            while True:
+                body = self.job(name)
+                status = body.get("status") or {}
+                if live is not None:
+                    live.update(_picture(name, status))
+                line = _line(status)
+                if live is None and line != last:
+                    self._console.print(f"{time.monotonic() - began:5.1f}s  {line}", markup=False, highlight=False)
+                    last = line
+                if any(c["type"] == "Finished" and c["status"] == "True" for c in status.get("conditions", ())):
+                    return body
+                if time.monotonic() - began > seconds:
+                    raise TimeoutError(f"{name} has not finished after {seconds:.0f} s: {line}")
+                time.sleep(0.25)
+        finally:
+            if live is not None:
+                live.stop()
+
+
+def _line(status: dict[str, Any]) -> str:
+    progress, metrics = status.get("progress") or {}, status.get("metrics") or {}
+    parts = [f"{status.get('phase') or 'Pending':<11}", progress.get("display") or ""]
+    if metrics.get("display"):
+        parts.append(f"loss {metrics['display']}")
+    if progress.get("eta"):
+        parts.append(f"ETA {progress['eta']}")
+    return "  ".join(part for part in parts if part)
+
+
+def _picture(name: str, status: dict[str, Any]) -> Table:
+    progress, metrics = status.get("progress") or {}, status.get("metrics") or {}
+    percent = progress.get("percent") or 0
+    table = Table.grid(padding=(0, 2))
+    table.add_row("job", name)
+    table.add_row("phase", status.get("phase") or "Pending")
+    table.add_row("run", status.get("jobName") or "")
+    table.add_row("progress", f"{'█' * (percent // 4):░<25} {progress.get('display') or ''}")
+    table.add_row("loss", metrics.get("display") or "")
+    table.add_row("ETA", progress.get("eta") or "")
+    return table
+
+
+def run(directory: Path | None = None) -> int:
+    """The whole tour in a lab of its own, which is taken down at the end."""
+    console = Console(file=sys.stdout)
+    with tempfile.TemporaryDirectory(prefix="sft-quickstart-") as scratch:
+        console.print("A control plane, a simulated AWS and the operator are being started on this machine.")
+        lab = start_lab(directory or Path(scratch))
+        try:
+            prepare(lab)
+            start_operator(lab).wait_ready()
+            _tour(Tour(lab, console))
+        finally:
+            lab.stop()
+    console.print("\nEverything that was started has ended. `make lab` starts it again and leaves it running.")
+    return 0
+
+
+def _tour(tour: Tour) -> None:
+    tour.say("1. A job that succeeds: LoRA on Nova Lite 2 with our 500 support dialogues")
+    tour.kubectl("apply", "-f", str(EXAMPLES / "nova-lite-2-lora.yaml"))
+    body = tour.follow("nova-lite-2-lora")
+    tour.kubectl("get", "sft")
+    artifacts = body["status"].get("artifacts") or {}
+    tour.say(f"checkpoint: {artifacts.get('checkpoint')}\noutput:     {artifacts.get('output')}")
+
+    tour.say("2. A job that is refused: line by line the data is read before any money is spent")
+    tour.kubectl("apply", "-f", str(EXAMPLES / "bad-row.yaml"))
+    tour.follow("bad-row")
+    tour.kubectl("get", "sft", "bad-row", "-o", "jsonpath={.status.reason}: {.status.message}")
+
+    tour.say("3. A job that fails: why, the end of its log, and what to do")
+    tour.kubectl("apply", "-f", str(EXAMPLES / "fails.yaml"))
+    body = tour.follow("fails")
+    failure = body["status"].get("failure") or {}
+    tour.say(f"{failure.get('reason')}: {failure.get('message')}")
+    for line in failure.get("logTail") or []:
+        tour._console.print(f"  | {line}", markup=False, highlight=False)
+    tour.say(f"hint: {failure.get('hint')}")
+    tour.kubectl("get", "sft")
+    tour.kubectl("delete", "sft", "--all")
