@@ -381,8 +381,8 @@ def test_a_client_that_asks_before_it_sends_a_body_is_told_to_go_on(sim, data):
 
 
 def test_a_mistaken_order_to_the_simulation_is_refused_with_what_is_allowed(sim):
-    with pytest.raises(ValueError, match="unknown field lenght; a script knows"):
-        sim.script("x", lenght=3)
+    with pytest.raises(ValueError, match="unknown field colour; a script knows"):
+        sim.script("x", colour=3)
     with pytest.raises(ValueError, match="the fault does nothing"):
         sim.fail("CreateTrainingJob")
     with pytest.raises(ValueError, match="unknown part everything"):

@@ -188,7 +188,7 @@ def _compiled(pattern: str) -> re.Pattern[str]:
 
 @functools.cache
 def _members(name: str) -> str:
-    """The inside of a bracket expression for a POSIX name, or for a Unicode category (`L`, `Nd`) of the basic plane."""
+    """The inside of a bracket expression for a POSIX name, or for a Unicode category (`L`, `Z`) of the basic plane."""
     if name in _POSIX:
         return _POSIX[name]
     found = [code for code in range(0x10000) if unicodedata.category(chr(code)).startswith(name)]

@@ -70,7 +70,7 @@ class Sim:
     def creates(self, name_contains: str = "") -> int:
         """How many training jobs were really made with such a name: refused creates do not count, creates whose
         answer was lost do."""
-        calls = self.calls("CreateTrainingJob")
+        calls = self.calls("CreateTrainingJob", name=name_contains or None)
         return sum(call.committed and name_contains in call.name for call in calls)
 
     def script(self, name: str = "*", **fields: Any) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """What training jobs cause elsewhere in AWS: state-change events, log lines, the result in S3; when, and on which moto.
 
-Everything is derived from the jobs and the clock. Events and results are made by one thread at their time, and
-sooner when somebody looks (`catch_up`); log lines only when somebody reads logs, so that 10,000 jobs cost nothing.
+Everything is derived from the jobs and the clock. Events are made by one thread at their time; log lines and results
+only when somebody reads the stream or the object, so that 10,000 jobs cost next to nothing.
 """
 
 from __future__ import annotations
@@ -32,7 +32,6 @@ class _Done:
 
     job: Job
     spans: int = 0
-    delivered: bool = False
     logged: float = -math.inf
 
 
@@ -45,6 +44,7 @@ class Effects:
         self._storage = storage
         self._heap: list[tuple[float, int, _Done]] = []
         self._done: dict[str, _Done] = {}
+        self._results: dict[tuple[str, str], Job] = {}  # by bucket and key; not yet in S3
         self._ticket = itertools.count()
         self._wake = threading.Condition(threading.RLock())
         self._open = False
@@ -66,6 +66,7 @@ class Effects:
         with self._wake:
             self._heap.clear()
             self._done.clear()
+            self._results.clear()
 
     def schedule(self, job: Job) -> None:
         """The job was created, or its course has changed."""
@@ -111,9 +112,8 @@ class Effects:
             while done.spans < len(done.job.life) and done.job.life[done.spans].start <= now:
                 self._emit(done.job, done.spans)
                 done.spans += 1
-            if done.job.life[-1].status == "Completed" and done.job.ended(now) and not done.delivered:
-                done.delivered = True
-                self._deliver(done.job)
+                if done.spans == len(done.job.life) and done.job.life[-1].status == "Completed":
+                    self._promise(done.job)
         except Exception:
             # One job's effect must not end the thread that serves all of them.
             log.exception("effects of training job %s", done.job.name)
@@ -139,11 +139,19 @@ class Effects:
         buses = self._moto.backend("events", job.account, job.region).event_buses
         return any(bus.rules for bus in list(buses.values()))
 
-    def _deliver(self, job: Job) -> None:
-        if not job.script.artifacts or job.serverless:
-            return
-        bucket, key = rules.split_uri(f"{output_prefix(job.request)}/output/output.tar.gz")
-        self._storage.write(bucket, key, artifacts.output_tar(job))
+    def _promise(self, job: Job) -> None:
+        if job.script.artifacts and not job.serverless:
+            self._results[rules.split_uri(f"{output_prefix(job.request)}/output/output.tar.gz")] = job
+
+    def deliver(self, bucket: str, key: str | None, prefix: str) -> None:
+        """Puts into S3 the result at this key, or without a key every result under the prefix."""
+        with self._wake:
+            if key is not None:
+                wanted = [(bucket, key)] if (bucket, key) in self._results else []
+            else:
+                wanted = [place for place in self._results if place[0] == bucket and place[1].startswith(prefix)]
+            for place in wanted:
+                self._storage.write(*place, artifacts.output_tar(self._results.pop(place)))
 
     def write_logs(self, account: str, region: str, names: list[str]) -> None:
         """Brings up to now the log streams that begin with one of these names (a stream, or the start of one)."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 import json
 import threading
+import zlib
 from collections import deque
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -29,7 +30,7 @@ class Entry:
     account: str
     region: str
     caller: str
-    parameters: bytes = b"{}"  # JSON: a quarter of the size that objects have
+    parameters: bytes = b""  # JSON, compressed: a tenth of the size that objects have
     status: int | None = None
     error: str | None = None
     committed: bool = False
@@ -45,7 +46,7 @@ class Journal:
         self._lock = threading.Lock()
 
     def add(self, parameters: dict[str, Any], **members: Any) -> Entry:
-        written = json.dumps(parameters, separators=(",", ":")).encode()
+        written = zlib.compress(json.dumps(parameters, separators=(",", ":")).encode(), level=1)
         with self._lock:
             self._seq += 1
             entry = Entry(seq=self._seq, parameters=written, **members)
@@ -68,7 +69,7 @@ class Journal:
         with self._lock:
             entries = list(self._entries)
         return [
-            asdict(e) | {"parameters": json.loads(e.parameters)}
+            asdict(e) | {"parameters": json.loads(zlib.decompress(e.parameters))}
             for e in entries
             if e.seq > since
             and (service is None or e.service == service)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, unquote
@@ -125,7 +126,9 @@ def asked(
         name = str(parameters.get("RoleArn") or parameters.get("QueueName") or "")
     else:
         operation, name, parameters = f"{method} {path}", "", {}
-    return Asked(service, operation, name, account, region, access_key, parameters, protocol)
+    # Few values, kept once for each request in the journal.
+    account, region, access_key = sys.intern(account), sys.intern(region), sys.intern(access_key)
+    return Asked(sys.intern(service), sys.intern(operation), name, account, region, access_key, parameters, protocol)
 
 
 def _json(body: bytes) -> dict[str, Any]:

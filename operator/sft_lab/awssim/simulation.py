@@ -81,6 +81,9 @@ class Simulation:
     def before_passing_on(self, asked: Asked, body: bytes) -> None:
         """What the simulated services have caused by now must be there when moto is asked."""
         self.effects.catch_up()
+        if asked.service == "s3" and "Bucket" in asked.parameters:
+            shown = asked.parameters
+            self.effects.deliver(shown["Bucket"], shown.get("Key"), shown.get("Prefix", ""))
         if asked.service == "logs":
             self.effects.write_logs(asked.account, asked.region, _streams(body))
 
