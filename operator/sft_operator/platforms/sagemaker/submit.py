@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from ...api.findings import Finding, errors
 from ...api.reasons import TERMINAL_REFUSALS, Reason
 from ...api.status import DatasetStatus
@@ -30,7 +32,11 @@ class Submitter:
 
     async def submit(self, plan: Plan, job: JobView, facts: DatasetStatus | None) -> SubmitOutcome:
         """Raises PlatformUnavailable where a call before the create did not get through; nothing is launched then."""
-        wrong = errors(violations(self._caller.clients, "sagemaker", "CreateTrainingJob", plan.request))
+        # in a thread: the first use of the service model reads and parses it
+        found = await asyncio.to_thread(
+            violations, self._caller.clients, "sagemaker", "CreateTrainingJob", plan.request
+        )
+        wrong = errors(found)
         if wrong:
             return _refused(Refusal(Reason.INVALID_SPEC, tuple(_of_request(finding) for finding in wrong)))
         try:
@@ -122,7 +128,7 @@ def _create_refused(error: AWSError) -> SubmitOutcome:
 
 _FIELDS = {
     Reason.ROLE_NOT_USABLE: _ROLE,
-    Reason.ACCESS_DENIED: _ROLE,
+    Reason.ACCESS_DENIED: "spec.sageMaker",
     Reason.QUOTA_EXCEEDED: "spec.sageMaker.training.instanceType",
     Reason.CAPACITY_UNAVAILABLE: "spec.sageMaker.training.instanceType",
     Reason.DATASET_UNREADABLE: "spec.dataset",

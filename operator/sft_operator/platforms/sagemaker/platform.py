@@ -1,0 +1,92 @@
+"""SageMaker as a Platform: the parts of this folder put together; no rule lives here."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
+
+from ...api.status import DatasetStatus, Effective
+from ...aws.caller import AWSCaller
+from ...aws.errors import AWSError
+from ...aws.identity import console_host
+from ...recipes.catalogue import Catalogue
+from ..base import (
+    CheckOutcome,
+    JobView,
+    Observation,
+    Plan,
+    PlatformUnavailable,
+    Refusal,
+    Result,
+    RunRef,
+    SubmitOutcome,
+)
+from . import heads, plan, stop
+from .check import DatasetChecks
+from .result import collect
+from .settings import SageMakerSettings
+from .submit import Submitter
+from .unavailable import unavailable
+from .watch import Watch
+
+
+class SageMakerPlatform:
+    """`swept` is told (account, region) after each sweep, for a gauge of its age."""
+
+    name = plan.PLATFORM
+
+    def __init__(
+        self,
+        caller: AWSCaller,
+        catalogue: Catalogue,
+        settings: SageMakerSettings | None = None,
+        *,
+        swept: Callable[[str, str], None] = lambda *_: None,
+    ) -> None:
+        self._caller, self._catalogue = caller, catalogue
+        self._settings = settings or SageMakerSettings()
+        self._swept = swept
+        self._submitter = Submitter(caller)
+        self._checks = DatasetChecks(processes=self._settings.check_processes, idle=self._settings.check_idle)
+
+    def plan(self, job: JobView, facts: DatasetStatus | None) -> Plan | Refusal:
+        return plan.make_plan(job, facts, self._catalogue)
+
+    def precheck(self, job: JobView) -> Refusal | None:
+        return plan.precheck(job, self._catalogue)
+
+    def ref(self, effective: Effective, job_name: str) -> RunRef:
+        return RunRef(self.name, effective.account or "", effective.region or "", job_name)
+
+    def console_url(self, ref: RunRef) -> str:
+        return f"https://{console_host(ref.region)}/sagemaker/home?region={ref.region}#/jobs/{ref.job_name}"
+
+    async def check(self, job: JobView) -> CheckOutcome:
+        return await self._checks.check(job)
+
+    async def still_as_checked(self, job: JobView, facts: DatasetStatus) -> bool:
+        region = job.spec.sage_maker.region if job.spec.sage_maker else ""
+        try:
+            return await heads.unchanged(self._caller, region, facts)
+        except AWSError as error:
+            raise unavailable(error) from error
+
+    async def submit(self, plan: Plan, job: JobView, facts: DatasetStatus | None) -> SubmitOutcome:
+        return await self._submitter.submit(plan, job, facts)
+
+    def watch(
+        self, runs: Callable[[], Collection[RunRef]]
+    ) -> AsyncIterator[tuple[RunRef, Observation | PlatformUnavailable]]:
+        return Watch(self._caller, self._settings, runs, swept=self._swept).stream()
+
+    async def stop(self, ref: RunRef, *, cause: str) -> None:
+        await stop.stop(self._caller, ref, cause)
+
+    async def result(self, ref: RunRef, observation: Observation, effective: Effective) -> Result:
+        return await collect(self._caller, ref, observation, effective)
+
+    async def tag(self, ref: RunRef, tags: Mapping[str, str]) -> None:
+        await stop.tag(self._caller, ref, tags)
+
+    def close(self) -> None:
+        """Ends the processes that check data."""
+        self._checks.close()
