@@ -15,8 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import api_reference
+import configuration_reference
 import yaml
 
+from sft_operator.api import reason_guide
 from sft_operator.api.crd import sftjob_crd
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -53,6 +55,8 @@ GENERATED: dict[str, Callable[[], str]] = {
     "crds/sftjobs.sft-operator.dev.yaml": lambda: crd_file(sftjob_crd()),
     "charts/sft-operator/templates/crds/sftjobs.sft-operator.dev.yaml": lambda: chart_template(sftjob_crd()),
     "docs/api.md": lambda: api_reference.page(sftjob_crd(), NOTICE),
+    "docs/configuration.md": lambda: configuration_reference.page(NOTICE),
+    "docs/reasons.md": reason_guide.page,
 }
 
 
