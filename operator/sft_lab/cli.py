@@ -28,7 +28,8 @@ pace_option = click.option(
 def main() -> None:
     """A Kubernetes control plane and a simulated AWS on this machine, for trying and testing the operator."""
     # As Ctrl-C does: half-started programs and running builds are ended on the way out.
-    signal.signal(signal.SIGTERM, _end_by_signal)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _end_by_signal)
 
 
 def _end_by_signal(number: int, frame: FrameType | None) -> None:

@@ -18,7 +18,6 @@ from sft_lab.cluster.lab import Lab, LabError
 from sft_lab.cluster.startup import start_lab
 
 SFT_LAB = str(Path(sys.executable).parent / "sft-lab")
-CONTROL_PLANE = [name for name in PROGRAMS if name != "awssim"]
 
 CRD = {
     "apiVersion": "apiextensions.k8s.io/v1",
@@ -116,7 +115,7 @@ def test_nothing_of_the_machines_environment_reaches_the_labs_programs(tmp_path:
 def test_the_env_file_leads_a_shell_into_the_lab(lab: Lab) -> None:
     script = (
         f". '{lab.layout.shell_env}' && kubectl get namespace ml-team -o name && kubectl config view --minify "
-        "-o 'jsonpath={..namespace}' && echo && command -v kubectl helm && helm list --short && echo $AWS_REGION "
+        "-o 'jsonpath={..namespace}' && echo && command -v kubectl && command -v helm && helm list --short && echo $AWS_REGION "
         "$AWS_DEFAULT_REGION $SFT_IDENTITY_SCOPE ${AWS_PROFILE-unset} && command -v python"
     )
     environ = {"PATH": "/usr/bin:/bin", "AWS_PROFILE": "mine"}
@@ -145,13 +144,21 @@ def test_two_labs_live_side_by_side_and_ending_one_leaves_the_other(lab: Lab, tm
     assert lab.kubectl("get", "namespace", "ml-team", "-o", "name").stdout == "namespace/ml-team\n"
 
 
-def test_down_ends_the_rest_after_one_program_was_killed(tmp_path: Path) -> None:
-    lab = start_lab(tmp_path, aws=False)
+def test_a_lab_with_a_killed_program_can_be_ended_or_begun_anew_from_empty(tmp_path: Path) -> None:
+    first = start_lab(tmp_path, aws=False)
+    first.kubectl("create", "configmap", "old")
+    first.kill("etcd")
+    status = sft_lab("status", "--dir", tmp_path)
+    assert status.returncode == 1
+    assert "logs/etcd.log" in status.stdout
+    said: list[str] = []
+    second = start_lab(tmp_path, aws=False, say=said.append)
     try:
-        lab.kill("etcd")
-        status = sft_lab("status", "--dir", tmp_path)
-        assert status.returncode == 1
-        assert "logs/etcd.log" in status.stdout
+        assert said == [
+            f"ended what an earlier lab left running in {tmp_path}: kube-apiserver, kube-controller-manager"
+        ]
+        assert second.kubectl("get", "configmap", "old", check=False).returncode == 1
+        second.kill("etcd")
     finally:
         down = sft_lab("down", "--dir", tmp_path)
     assert down.returncode == 0
@@ -194,10 +201,9 @@ def test_a_folder_with_other_things_in_it_is_refused_and_left_alone(tmp_path: Pa
 
 
 def test_a_pid_that_now_belongs_to_another_program_is_not_ended(tmp_path: Path) -> None:
-    lab = start_lab(tmp_path, aws=False)
-    lab.stop()
     bystander = subprocess.Popen(["sleep", "300"])
     try:
+        (tmp_path / "lab.json").touch()
         (tmp_path / "run").mkdir()
         record = {"argv": ["/somewhere/etcd", "--data-dir=x"], "environ": {}, "log": str(tmp_path / "logs/etcd.log")}
         (tmp_path / "run" / "etcd.json").write_text(json.dumps(record))
@@ -207,13 +213,6 @@ def test_a_pid_that_now_belongs_to_another_program_is_not_ended(tmp_path: Path) 
     finally:
         bystander.kill()
         bystander.wait()
-
-
-def test_a_new_lab_in_the_same_folder_begins_empty(tmp_path: Path) -> None:
-    with start_lab(tmp_path, aws=False) as first:
-        first.kubectl("create", "configmap", "old")
-    with start_lab(tmp_path, aws=False) as second:
-        assert second.kubectl("get", "configmap", "old", check=False).returncode == 1
 
 
 def test_a_service_account_token_is_known_to_the_api_server_and_may_do_only_what_a_role_allows(lab: Lab) -> None:

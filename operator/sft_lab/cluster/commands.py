@@ -4,7 +4,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-PROGRAMS = ("etcd", "kube-apiserver", "kube-controller-manager", "awssim")
+CONTROL_PLANE = ("etcd", "kube-apiserver", "kube-controller-manager")
+PROGRAMS = (*CONTROL_PLANE, "awssim")
 
 # What a namespaced resource needs to live and die; nodes, volumes and cloud are not part of the lab.
 CONTROLLERS = (

@@ -14,9 +14,9 @@ from typing import Any
 from sft_lab.processes import Program, end, recorded, wait_until
 
 from . import api
-from .commands import Layout
+from .commands import CONTROL_PLANE, Layout
 
-GRACE_SECONDS = 2.0  # the data is thrown away, so there is nothing worth a longer goodbye
+GRACE_SECONDS = 2.0
 READY_SECONDS = 60.0
 COMMAND_SECONDS = 180.0
 NAMESPACE = "ml-team"
@@ -120,7 +120,7 @@ class Lab:
     def restart(self, name: str) -> None:
         """Start one program again, with the same command and port, ending it first; returns when it is ready."""
         program = self.programs[name]
-        end([program], grace=GRACE_SECONDS)
+        end([program], grace=_grace(name))
         program.start()
         wait_ready(self.layout, program, self.ports.get(name))
 
@@ -145,9 +145,16 @@ def lab_status(directory: Path) -> dict[str, int | None]:
 
 def end_programs(layout: Layout) -> list[str]:
     running = [program for program in recorded(layout.run) if program.pid() is not None]
-    end(running, grace=GRACE_SECONDS)
+    # What uses the control plane goes first, while it can still say goodbye to it.
+    for grace in (GRACE_SECONDS, 0.0):
+        end([program for program in running if _grace(program.name) == grace], grace=grace)
     shutil.rmtree(layout.run, ignore_errors=True)
     return [program.name for program in running]
+
+
+def _grace(name: str) -> float:
+    """Seconds to end by itself: none for the control plane, whose goodbye takes > 8 s and whose data is thrown away."""
+    return 0.0 if name in CONTROL_PLANE else GRACE_SECONDS
 
 
 @contextmanager
