@@ -229,7 +229,7 @@ def test_the_report_crosses_a_process_and_becomes_json() -> None:
     assert pickle.loads(pickle.dumps(report)) == report  # noqa: S301
     assert json.loads(json.dumps(dataclasses.asdict(report)))["error_count"] == 1
     assert [str(w) for w in report.warnings] == [
-        f"{URI} line 3: text contains user:, a reserved word of Nova in another case; safer reworded (2 rows)"
+        f'{URI} line 3: text contains "user:", a reserved word of Nova in another case; safer reworded (2 rows)'
     ]
 
 

@@ -159,7 +159,7 @@ WRONG: list[tuple[str, Row | object, str]] = [
     (
         "a reserved word",
         row(("user", "a"), ("assistant", "User: hello")),
-        "messages[1].content[0].text contains User:: reserved by Nova, the training would fail; use another word",
+        'messages[1].content[0].text contains "User:", reserved by Nova: the training would fail; use another word',
     ),
 ]
 

@@ -231,14 +231,13 @@ def _text(path: str, text: object) -> Iterator[Problem]:
     else:
         words = [word for word in RESERVED_WORDS if word in text]
         if words:
-            yield Problem(
-                path, f"contains {', '.join(words)}: reserved by Nova, the training would fail; use another word"
-            )
+            listed = ", ".join(f'"{word}"' for word in words)
+            yield Problem(path, f"contains {listed}, reserved by Nova: the training would fail; use another word")
         elif found := _RESERVED_ANY_CASE.search(text):
-            word = found.group().lower()
-            yield Problem(
-                "", f"text contains {word}, a reserved word of Nova in another case; safer reworded", "warning"
+            message = (
+                f'text contains "{found.group().lower()}", a reserved word of Nova in another case; safer reworded'
             )
+            yield Problem("", message, "warning")
 
 
 def _turns(count: int) -> str:
