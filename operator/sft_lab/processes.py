@@ -117,7 +117,7 @@ def wait_until(condition: Callable[[], bool], seconds: float, otherwise: str) ->
     while not condition():
         if time.monotonic() > deadline:
             raise TimeoutError(f"{otherwise} (waited {seconds:.0f} s)")
-        time.sleep(0.02)
+        time.sleep(0.05)
 
 
 def _runs(pid: int, argv: Sequence[str]) -> bool:

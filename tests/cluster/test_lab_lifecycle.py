@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from sft_lab.cluster.binaries import Finder, Sources
 from sft_lab.cluster.commands import PROGRAMS
 from sft_lab.cluster.lab import Lab, LabError
 from sft_lab.cluster.startup import start_lab
@@ -109,7 +110,8 @@ def test_nothing_of_the_machines_environment_reaches_the_labs_programs(tmp_path:
         # A shell sets PWD and its like for the program that it becomes.
         assert set(variables) <= {"PATH", "HOME", "LANG", "PYTHONUNBUFFERED", "PWD", "OLDPWD", "SHLVL", "_"}
     in_shell = dict(line.split("=", 1) for line in shown.stdout.splitlines() if "=" in line)
-    assert leaks.keys() & in_shell.keys() == {"SOME_TOKEN"}
+    # A shell keeps its own; only what leads out of the lab is taken away.
+    assert leaks.keys() & in_shell.keys() == {"SSL_CERT_FILE", "SOME_TOKEN"}
 
 
 def test_the_env_file_leads_a_shell_into_the_lab(lab: Lab) -> None:
@@ -190,6 +192,24 @@ def test_a_program_that_dies_at_the_start_is_told_with_its_last_words_and_takes_
     for words in ("kube-apiserver ended while it started", "no cheese", "logs/kube-apiserver.log", "What to do"):
         assert words in up.stderr
     assert processes_of(directory) == {}
+
+
+def test_a_port_that_another_program_took_at_the_last_moment_is_replaced_by_a_free_one(tmp_path: Path) -> None:
+    etcd = Finder(Sources.of(os.environ)).find("etcd").path
+    late = tmp_path / "assets" / "etcd"
+    late.parent.mkdir()
+    late.write_text(
+        f"#!{sys.executable}\nimport os, sys\ntried = {str(tmp_path / 'tried')!r}\n"
+        "if '--version' not in sys.argv and not os.path.exists(tried):\n"
+        "    open(tried, 'w').close()\n    sys.exit('listen tcp 127.0.0.1: bind: address already in use')\n"
+        f"os.execv({str(etcd)!r}, sys.argv)\n"
+    )
+    late.chmod(0o755)
+    sources = Sources.of(os.environ | {"KUBEBUILDER_ASSETS": str(late.parent)})
+    with start_lab(tmp_path / "lab", aws=False, sources=sources) as lab:
+        assert (tmp_path / "tried").exists()
+        assert "already in use" in (lab.layout.logs / "etcd.log.old").read_text()
+        lab.kubectl("get", "namespace", "ml-team")
 
 
 def test_a_folder_with_other_things_in_it_is_refused_and_left_alone(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""A real Kubernetes control plane on this machine, with the simulated AWS beside it; awssim itself is not here."""

@@ -5,7 +5,7 @@ import json
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -167,27 +167,28 @@ def locked(layout: Layout) -> Iterator[None]:
 
 def wait_ready(layout: Layout, program: Program, port: int | None) -> None:
     """Return when the program does its work. Raises LabError, with the end of its log, when it ends or never does."""
+    ready = _probe(layout, program, port)
     try:
-        wait_until(lambda: program.pid() is None or _ready(layout, program, port), READY_SECONDS, "not ready")
+        wait_until(lambda: program.pid() is None or ready(), READY_SECONDS, "not ready")
     except TimeoutError as error:
         raise LabError(_story(program, f"is not ready after {READY_SECONDS:.0f} s")) from error
     if program.pid() is None:
         raise LabError(_story(program, "ended while it started"))
 
 
-def _ready(layout: Layout, program: Program, port: int | None) -> bool:
+def _probe(layout: Layout, program: Program, port: int | None) -> Callable[[], bool]:
     administrator = api.Administrator(layout.tls)
     match program.name, port:
         case "etcd", int():
-            return administrator.answers_ok(port, "/health")
+            return lambda: administrator.answers_ok(port, "/health")
         case "kube-apiserver", int():
-            return administrator.answers_ok(port, "/readyz")
+            return lambda: administrator.answers_ok(port, "/readyz")
         case "awssim", int():
             # Another lab's awssim may sit on this port while ours is still starting; its own word tells them apart.
-            return "listening on" in program.log.read_text() and api.plain_answers_ok(port, "/_sim/health")
+            return lambda: "listening on" in program.log.read_text() and api.plain_answers_ok(port, "/_sim/health")
         case _:
             # The controller manager serves no port; the garbage collector is the last to be ready.
-            return "all resource monitors have synced" in program.log.read_text()
+            return lambda: "all resource monitors have synced" in program.log.read_text()
 
 
 def _story(program: Program, what: str) -> str:
