@@ -51,10 +51,11 @@ def edited(manifest: Manifest, edits: Mapping[str, Any]) -> Manifest:
     for path, value in edits.items():
         *parents, last = path.split(".")
         node: Any = result["spec"]
-        for key in parents:
-            node = node[int(key)] if isinstance(node, list) else node.setdefault(key, {})
-        if value is ABSENT:
-            del node[last]
-        else:
-            node[int(last) if isinstance(node, list) else last] = value
+        for parent in parents:
+            node = node[int(parent)] if isinstance(node, list) else node.setdefault(parent, {})
+        key = int(last) if isinstance(node, list) else last
+        if value is not ABSENT:
+            node[key] = copy.deepcopy(value)
+        elif isinstance(node, list) or key in node:
+            del node[key]
     return result

@@ -7,11 +7,13 @@ from collections.abc import Iterator
 
 import pytest
 from tests.cluster.kubectl import Kubectl
+from tests.cluster.story import PACE, SETTINGS, World
 
 from sft_lab.awssim.control import Sim
 from sft_lab.cluster.lab import Lab
 from sft_lab.cluster.startup import start_lab
-from sft_lab.installation import install_chart
+from sft_lab.installation import install_chart, start_operator
+from sft_lab.quickstart import upload_data
 
 
 @pytest.fixture(scope="session")
@@ -44,3 +46,31 @@ def aws(lab: Lab) -> Iterator[Sim]:
     simulation = Sim(lab.aws_endpoint)
     yield simulation
     simulation.reset("faults", "scripts")
+
+
+@pytest.fixture(scope="session")
+def operated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """A second lab, with the operator running in it as the chart's ServiceAccount and the examples' data in S3."""
+    with start_lab(tmp_path_factory.mktemp("operated") / "lab") as lab:
+        install_chart(lab)
+        upload_data(lab)
+        assert lab.aws_endpoint
+        operator = start_operator(lab, settings=SETTINGS)
+        operator.wait_ready()
+        yield World(lab, Sim(lab.aws_endpoint), operator, "default")
+
+
+@pytest.fixture
+def world(operated: World) -> Iterator[World]:
+    """The operated lab with a namespace of the test's own; faults and scripts of a test end with it."""
+    if operated.operator.program.pid() is None:
+        operated.restart_operator()
+    name = f"test-{uuid.uuid4().hex[:10]}"
+    operated.lab.kubectl("create", "namespace", name)
+    operated.namespace = name
+    operated.aws.script("*", **PACE)
+    yield operated
+    operated.aws.reset("faults", "scripts")
+    if operated.operator.program.pid() is None:
+        operated.restart_operator()
+    operated.lab.kubectl("delete", "namespace", name, "--wait=false")

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sft_lab.cluster.lab import Lab
 
 Manifest = Mapping[str, Any]
+Input = Manifest | Sequence[Manifest] | None
+"""What goes to kubectl's standard input: one document, several, or nothing."""
 
 
 @dataclass(frozen=True)
@@ -18,18 +20,19 @@ class Kubectl:
     lab: Lab
     namespace: str
 
-    def run(self, *arguments: str, manifest: Manifest | None = None) -> subprocess.CompletedProcess[str]:
-        """Whatever comes of it; `manifest` goes to its standard input."""
-        text = None if manifest is None else json.dumps(manifest)
+    def run(self, *arguments: str, manifest: Input = None) -> subprocess.CompletedProcess[str]:
+        """Whatever comes of it."""
+        documents = [manifest] if isinstance(manifest, Mapping) else manifest or []
+        text = "\n---\n".join(json.dumps(document) for document in documents)
         return self.lab.kubectl("--namespace", self.namespace, *arguments, input=text, check=False)
 
-    def accepted(self, *arguments: str, manifest: Manifest | None = None) -> str:
+    def accepted(self, *arguments: str, manifest: Input = None) -> str:
         """Runs a command that must succeed; returns what it printed."""
         answer = self.run(*arguments, manifest=manifest)
         assert answer.returncode == 0, f"kubectl {' '.join(arguments)}: {answer.stderr}"
         return answer.stdout
 
-    def refused(self, *arguments: str, manifest: Manifest | None = None) -> str:
+    def refused(self, *arguments: str, manifest: Input = None) -> str:
         """Runs a command that must be refused; returns the refusal as the user reads it."""
         answer = self.run(*arguments, manifest=manifest)
         assert answer.returncode != 0, f"kubectl {' '.join(arguments)} was accepted: {answer.stdout}"

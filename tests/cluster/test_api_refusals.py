@@ -84,10 +84,6 @@ REFUSALS: dict[str, tuple[dict[str, Any], str]] = {
         {"output.uri": "s3://Acme_ML/out/"},
         "spec.output.uri in body should match '^s3://",
     ),
-    "two validation sets of one name": (
-        {"dataset.validation": [{"uri": "s3://acme/a.jsonl"}, {"uri": "s3://acme/b.jsonl"}]},
-        'spec.dataset.validation[1]: Duplicate value: {"name":"validation"}',
-    ),
     "a tag of AWS's own": (
         {"tags": {"aws:x": "y"}},
         "spec.tags: Invalid value: a tag key has 1 to 128 letters, digits, spaces or _.:/=+-@ and may not start with "

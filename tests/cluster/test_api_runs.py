@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from tests.cluster.kubectl import Kubectl
 from tests.manifests import ABSENT, Manifest, nova_lite_2_lora
 
+from sft_lab.cluster.lab import NAMESPACE, Lab
+
 JOB = "nova-lite-2-lora"
+TRY = ("apply", "--dry-run=server", "-f", "-")
 FIRST = {
     "recipe": {"overrides": {"training_config": {"save_steps": 50, "betas": [0.9, 0.95]}}},
     "output.kmsKeyID": "alias/ml-team",
@@ -50,15 +54,23 @@ def minimal_run(edits: dict[str, Any] | None = None) -> Manifest:
     return nova_lite_2_lora({**absent, **(edits or {})})
 
 
-@pytest.mark.parametrize("case", CHANGES)
-def test_a_change_of_the_run_needs_a_new_run_id_and_the_refusal_says_so(kubectl: Kubectl, case: str) -> None:
-    field, edits = CHANGES[case]
+@pytest.fixture(scope="module")
+def stored(lab: Lab) -> Iterator[Kubectl]:
+    """The first run, stored once: what is tried on it is a dry run."""
+    kubectl = Kubectl(lab, NAMESPACE)
     kubectl.apply(first_run())
+    yield kubectl
+    kubectl.accepted("delete", "sft", JOB)
+
+
+@pytest.mark.parametrize("case", CHANGES)
+def test_a_change_of_the_run_needs_a_new_run_id_and_the_refusal_says_so(stored: Kubectl, case: str) -> None:
+    field, edits = CHANGES[case]
     assert (
         f"spec.{field}: Invalid value: {field} defines the run and is fixed: to run again with the change set a new "
-        "runID in the same edit, or apply the job under a new name" in kubectl.apply_refused(first_run(edits))
+        "runID in the same edit, or apply the job under a new name" in stored.refused(*TRY, manifest=first_run(edits))
     )
-    kubectl.apply(first_run({**edits, "runID": "2"}))
+    stored.accepted(*TRY, manifest=first_run({**edits, "runID": "2"}))
 
 
 @pytest.mark.parametrize("field", ["dataset.validation", "hyperparameters", "recipe"])

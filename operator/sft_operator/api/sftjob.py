@@ -18,7 +18,7 @@ S3_OBJECT = r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/[^\s]+$"
 S3_PREFIX = r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[^\s]*)?$"
 ROLE_ARN = r"^arn:aws[a-z-]*:iam::[0-9]{12}:role/[a-zA-Z0-9+=,.@_/-]+$"
 
-Duration = Annotated[str, Field(pattern=DURATION_PATTERN, min_length=2, max_length=32)]
+Duration = Annotated[str, Field(pattern=DURATION_PATTERN, max_length=32)]
 
 
 class Method(StrEnum):
@@ -272,7 +272,6 @@ class SageMaker(APIModel):
         description="AWS region of the job, its data and its output, for example us-east-1.",
     )
     role_arn: str = Field(
-        min_length=20,
         max_length=2048,
         pattern=ROLE_ARN,
         description="IAM role that the training job assumes; it needs the data, the output and the logs. Its account "
