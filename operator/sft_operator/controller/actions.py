@@ -15,12 +15,14 @@ from ..platforms.base import (
     Observation,
     Platform,
     PlatformUnavailable,
+    Refusal,
     RunRef,
+    RunState,
     SubmitKind,
     SubmitOutcome,
 )
 from . import logs
-from .decision import Action, Check, Collect, Stop, Submit, Tag
+from .decision import Action, Check, Collect, Compare, Stop, Submit, Tag
 from .job import Trouble
 from .queue import KeyedQueue, backoff
 from .store import Entry, Store
@@ -47,24 +49,29 @@ class Actions:
                 await self._collect(entry, action)
             case Tag():
                 await self._tag(entry, action)
+            case Compare():
+                self._compare(entry, action)
 
     def observed(self, ref: RunRef, observation: Observation) -> None:
         """Takes one look at a run."""
-        key = self._store.key_of(ref.job_name)
-        entry = self._store.get(key) if key else None
-        if key is None or entry is None or entry.job is None or entry.job.status.job_name != ref.job_name:
-            return
-        entry.seen = replace(entry.seen, observation=observation, unreachable=None)
-        self._queue.add(key)
+        key, entry = self._followed(ref)
+        if entry is not None:
+            entry.seen = replace(entry.seen, observation=observation, unreachable=None)
+            self._queue.add(key)
 
     def unreachable(self, ref: RunRef, error: PlatformUnavailable) -> None:
         """Takes that a look at a run failed."""
-        key = self._store.key_of(ref.job_name)
-        entry = self._store.get(key) if key else None
-        if key is None or entry is None:
-            return
-        entry.seen = replace(entry.seen, unreachable=self._trouble(entry.seen.unreachable, error))
-        self._queue.add(key)
+        key, entry = self._followed(ref)
+        if entry is not None:
+            entry.seen = replace(entry.seen, unreachable=self._trouble(entry.seen.unreachable, error))
+            self._queue.add(key)
+
+    def _followed(self, ref: RunRef) -> tuple[str, Entry | None]:
+        """The entry whose present run it is; news of an earlier run may still be on its way."""
+        key = self._store.key_of(ref.job_name) or ""
+        entry = self._store.get(key)
+        known = entry is not None and entry.job is not None and entry.job.status.job_name == ref.job_name
+        return key, entry if known else None
 
     def _begin_check(self, key: str, entry: Entry) -> None:
         if entry.job is None or entry.job.spec is None:
@@ -90,9 +97,8 @@ class Actions:
         if outcome is not None and outcome.refusal is not None and outcome.refusal.reason not in TERMINAL_REFUSALS:
             trouble = self._trouble(seen_trouble, PlatformUnavailable(outcome.refusal.reason, outcome.refusal.message))
         entry.check = None
-        entry.seen = replace(
-            entry.seen, check=outcome, check_began=None, check_trouble=trouble, submit=None, submit_trouble=None
-        )
+        # the back-off of a launch that found other objects than were checked goes on
+        entry.seen = replace(entry.seen, check=outcome, check_began=None, check_trouble=trouble, submit=None)
         self._queue.add(key)
 
     async def _submit(self, entry: Entry, action: Submit) -> None:
@@ -107,7 +113,16 @@ class Actions:
             trouble = self._submit_trouble(before, outcome)
         if outcome.kind is SubmitKind.DATA_CHANGED:
             entry.seen = replace(entry.seen, check=None)
-        entry.seen = replace(entry.seen, submit=outcome, submit_trouble=trouble, stop_asked=None)
+        look = entry.seen.observation
+        entry.seen = replace(
+            entry.seen,
+            submit=outcome,
+            submit_trouble=trouble,
+            # that nothing was found, or was stopped, before this create tells nothing of what it brought about
+            stop_asked=None,
+            stop_trouble=None,
+            observation=None if look is not None and look.state is RunState.LOST else look,
+        )
 
     def _submit_trouble(self, before: Trouble | None, outcome: SubmitOutcome) -> Trouble | None:
         refusal = outcome.refusal
@@ -120,6 +135,9 @@ class Actions:
         if outcome.kind is SubmitKind.ENDING:
             message = "an earlier job of this name is still ending; its end is awaited"
             return self._trouble(before, PlatformUnavailable(Reason.SERVICE_UNAVAILABLE, message, ENDING_PAUSE))
+        if outcome.kind is SubmitKind.DATA_CHANGED:
+            message = "a data object was replaced after it was checked; it was checked again"
+            return self._trouble(before, PlatformUnavailable(Reason.INPUTS_CHANGED, message))
         return None
 
     async def _stop(self, entry: Entry, ref: RunRef, cause: str) -> None:
@@ -145,6 +163,17 @@ class Actions:
         except PlatformUnavailable as error:
             log.warning("the tags of the live run could not be changed: %s", error.message)
         entry.seen = replace(entry.seen, tagged_generation=action.generation)
+
+    def _compare(self, entry: Entry, action: Compare) -> None:
+        known = entry.job.status.inputs_digest if entry.job is not None else None
+        try:
+            plan = self._platform.plan(action.job, action.facts)
+        except Exception:
+            # a run that is live must be followed, whatever today's catalogue makes of its spec
+            log.exception("the run could not be planned anew; whether its inputs changed is not known")
+            entry.seen = replace(entry.seen, inputs_now=known)
+        else:
+            entry.seen = replace(entry.seen, inputs_now=known if isinstance(plan, Refusal) else plan.inputs_digest)
 
     def _trouble(self, before: Trouble | None, error: PlatformUnavailable) -> Trouble:
         now = self._now()

@@ -9,10 +9,11 @@ from typing import TypeAlias
 
 from ..api.conditions import timestamp
 from ..api.status import DatasetStatus, Effective, Phase, SFTJobStatus, StopRequest
-from ..platforms.base import JobView, Observation, Plan, Platform, RunRef, SubmitKind
+from ..platforms.base import JobView, Observation, Plan, Platform, RunRef, RunState, SubmitKind
 from .job import Job, Seen, Trouble
 
 STOP_AGAIN_AFTER = timedelta(minutes=5)
+DEFAULT_MAX_RUNTIME = "120h"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,15 @@ class Tag:
     generation: int
 
 
-Action: TypeAlias = AddFinalizer | ReleaseFinalizer | Check | Submit | Stop | Collect | Tag
+@dataclass(frozen=True, slots=True)
+class Compare:
+    """Plan the launched run anew, to see whether its inputs would be others now. Nothing is launched."""
+
+    job: JobView
+    facts: DatasetStatus | None
+
+
+Action: TypeAlias = AddFinalizer | ReleaseFinalizer | Check | Submit | Stop | Collect | Tag | Compare
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,13 +111,16 @@ def stop_request(job: Job, cause: str, now: datetime) -> StopRequest:
 
 
 def may_be_live(job: Job, seen: Seen) -> bool:
-    """Whether a run may exist that costs money: submitted, or asked for without a clear refusal."""
+    """Whether a run may exist that costs money: submitted, or asked for and neither refused nor looked for in vain."""
     if job.status.job_name is None or job.status.phase is Phase.SUSPENDED:
         return False
     refused = seen.submit is not None and seen.submit.kind is SubmitKind.REFUSED
-    return job.submitted or not refused
+    absent = seen.observation is not None and seen.observation.state is RunState.LOST
+    return job.submitted or not (refused or absent)
 
 
-def stop_due(seen: Seen, now: datetime) -> bool:
-    """Whether a stop is to be asked for (again): never asked, or asked long ago and nothing came of it."""
-    return seen.stop_asked is None or now - seen.stop_asked > STOP_AGAIN_AFTER
+def stop_due_in(seen: Seen, now: datetime) -> float:
+    """Seconds until a stop is to be asked for (again); 0 when it never was, or long ago and nothing came of it."""
+    if seen.stop_asked is None:
+        return 0.0
+    return max(0.0, (seen.stop_asked + STOP_AGAIN_AFTER - now).total_seconds())

@@ -8,9 +8,11 @@ from typing import Any
 from ..api.conditions import Conditions, timestamp
 from ..api.reasons import Reason
 from ..api.status import ConditionType, PastRun, Phase, SFTJobStatus
+from .bounds import cut, fitted
 from .job import Job
 
-_MESSAGE_LIMIT = 2000
+NO_JOB: dict[str, Any] = {"job_name": None, "job_arn": None, "console_url": None, "stop_request": None}
+"""The part of a status that names a job of the platform, taken away: the next attempt gets its own."""
 
 
 class Draft:
@@ -34,6 +36,13 @@ class Draft:
 
     def phase(self, phase: Phase, message: str, reason: str | None = None) -> None:
         self._updates |= {"phase": phase, "message": cut(message), "reason": reason}
+
+    def drift(self, drifted: bool, message: str) -> None:
+        """Told when it is so, and when it no longer is."""
+        if drifted:
+            self.condition(ConditionType.DRIFTED, True, Reason.INPUTS_CHANGED, message)
+        elif any(condition.type is ConditionType.DRIFTED for condition in self._conditions.result):
+            self.condition(ConditionType.DRIFTED, False, Reason.UNCHANGED)
 
     def warn(self, messages: list[str]) -> None:
         """Adds warnings that are not there yet."""
@@ -73,7 +82,7 @@ class Draft:
 
     @property
     def status(self) -> SFTJobStatus:
-        return self.base.model_copy(update={**self._updates, "conditions": self._conditions.result})
+        return fitted(self.base.model_copy(update={**self._updates, "conditions": self._conditions.result}))
 
 
 def archived(status: SFTJobStatus) -> SFTJobStatus:
@@ -92,7 +101,3 @@ def archived(status: SFTJobStatus) -> SFTJobStatus:
             ),
         )
     return SFTJobStatus(history=past[:5] or None)
-
-
-def cut(text: str, limit: int = _MESSAGE_LIMIT) -> str:
-    return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -32,7 +32,8 @@ def events(before: SFTJobStatus, after: SFTJobStatus) -> list[Event]:
     elif after.phase is Phase.QUEUED and after.reason != before.reason:
         told.append(Event("Warning", after.reason or "Waiting", after.message or ""))
     stalled = find(after.conditions, ConditionType.STALLED)
-    if after.phase is Phase.STOPPING and stalled and not is_true(before.conditions, ConditionType.STALLED):
+    was_stalled = is_true(before.conditions, ConditionType.STALLED)
+    if after.phase is Phase.STOPPING and stalled is not None and not was_stalled:
         told.append(Event("Warning", "StopFailed", stalled.message))
     return told
 
@@ -50,5 +51,7 @@ def _phase(before: SFTJobStatus, after: SFTJobStatus) -> list[Event]:
         case Phase.QUEUED:
             return [Event("Warning", after.reason or "Waiting", message)]
         case Phase.PENDING if before.phase is not None:
-            return [Event("Normal", "NewAttempt", message)]
+            if after.run_id != before.run_id:
+                return [Event("Normal", "NewRun", message)]
+            return [Event("Normal", "Resumed" if before.phase is Phase.SUSPENDED else "NewAttempt", message)]
     return []

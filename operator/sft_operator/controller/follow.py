@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from ..api import durations
 from ..api.conditions import timestamp
 from ..api.reasons import RETRYABLE_ENDS, Reason
 from ..api.status import Artifacts, ConditionType, Failure, Phase, SFTJobStatus
-from ..platforms.base import Observation, Result, RunRef, RunState
+from ..platforms.base import JobView, Observation, Result, RunRef, RunState
 from . import progress
-from .decision import Collect, Context, Decision, Stop, Tag, run_ref, stop_due, stop_request, waits
-from .draft import Draft, cut
+from .bounds import cut
+from .decision import (
+    DEFAULT_MAX_RUNTIME,
+    Collect,
+    Compare,
+    Context,
+    Decision,
+    Stop,
+    Tag,
+    run_ref,
+    stop_due_in,
+    stop_request,
+    waits,
+)
+from .draft import NO_JOB, Draft
 from .job import Job, Seen
 
 _PHASES = {
@@ -48,21 +63,31 @@ def stop_for(job: Job, seen: Seen, context: Context, *, cause: str) -> Decision 
         return None
     if seen.observation is not None and seen.observation.state.ended:
         return _ended(job, seen, context, ref, seen.observation, cause=cause)
+    return stopping(job, seen, context, ref, cause=cause)
+
+
+def stopping(job: Job, seen: Seen, context: Context, ref: RunRef, *, cause: str) -> Decision:
+    """Asks for the end of a run that has not ended, and says so."""
     draft = Draft(job, context.now)
     request = stop_request(job, cause, context.now)
     draft.update(stop_request=request)
-    draft.phase(
-        Phase.STOPPING, f"{ref.job_name} is being stopped since {request.time} ({_CAUSES[cause]})", Reason.STOPPING
-    )
+    message = f"{ref.job_name} is being stopped since {request.time} ({_CAUSES[cause]})"
+    draft.phase(Phase.STOPPING, message, Reason.STOPPING)
+    trouble = seen.stop_trouble or seen.unreachable
+    if trouble is not None:
+        draft.condition(ConditionType.PLATFORM_REACHABLE, False, Reason(trouble.reason), trouble.message)
+    elif seen.observation is not None or seen.stop_asked is not None:
+        draft.condition(ConditionType.PLATFORM_REACHABLE, True, Reason.REACHABLE)
     if seen.observation is not None and seen.observation.state is RunState.STOPPING:
         return Decision(draft.status)
-    trouble = seen.stop_trouble
-    if trouble is not None:
-        draft.phase(Phase.STOPPING, f"{ref.job_name} cannot be stopped: {trouble.message}", trouble.reason)
-        wait = waits(trouble, context.now)
+    if seen.stop_trouble is not None:
+        message = f"{ref.job_name} cannot be stopped: {seen.stop_trouble.message}"
+        draft.phase(Phase.STOPPING, message, seen.stop_trouble.reason)
+        wait = waits(seen.stop_trouble, context.now)
         if wait is not None:
             return Decision(draft.status, None, wait)
-    return Decision(draft.status, Stop(ref, cause) if stop_due(seen, context.now) else None)
+    due = stop_due_in(seen, context.now)
+    return Decision(draft.status, None, due) if due else Decision(draft.status, Stop(ref, cause))
 
 
 _CAUSES = {
@@ -77,6 +102,9 @@ def _look(job: Job, seen: Seen, context: Context) -> Decision:
     status = job.status
     ref = run_ref(job, context.platform)
     draft = Draft(job, context.now)
+    tags = _tags_due(job, seen)
+    if tags is not None:
+        draft.update(observed_generation=status.observed_generation)  # answered only when the tags are on the run
     if seen.unreachable is not None:
         trouble = seen.unreachable
         draft.condition(
@@ -95,11 +123,47 @@ def _look(job: Job, seen: Seen, context: Context) -> Decision:
         draft.phase(phase, _sentence(phase, look), None if phase is not Phase.STOPPING else Reason.STOPPING)
     _facts_of_run(draft, look)
     _figures(draft, look)
-    tags = job.spec.tags if job.spec else None
-    if tags and seen.tagged_generation != job.generation and job.generation != status.observed_generation:
-        draft.update(observed_generation=status.observed_generation)  # answered only when the tags are on the run
+    _settled_at_launch(draft, job)
+    if seen.inputs_now is not None:
+        draft.drift(seen.inputs_now != status.inputs_digest, OTHER_INPUTS)
+    if tags is not None:
         return Decision(draft.status, Tag(ref, tags, job.generation))
+    if seen.inputs_now is None and status.inputs_digest is not None and job.spec is not None:
+        view = JobView(
+            namespace=job.namespace,
+            name=job.name,
+            uid=job.uid,
+            spec=job.spec,
+            identity_scope=context.identity_scope,
+            attempt=status.attempt or 1,
+            prior_runtime_seconds=status.prior_runtime_seconds or 0,
+        )
+        return Decision(draft.status, Compare(view, status.dataset))
     return Decision(draft.status)
+
+
+OTHER_INPUTS = (
+    "with today's catalogue and recipes this spec would train on other inputs than the run was launched with; the run "
+    "goes on as it is, and a new runID trains with the new ones"
+)
+
+
+def _tags_due(job: Job, seen: Seen) -> Mapping[str, str] | None:
+    tags = job.spec.tags if job.spec else None
+    done = seen.tagged_generation == job.generation or job.generation == job.status.observed_generation
+    return tags if tags and not done else None
+
+
+def _settled_at_launch(draft: Draft, job: Job) -> None:
+    """maxRuntime was sent with the create request; a later one is only told of."""
+    sent = job.status.effective.max_runtime if job.status.effective else None
+    if job.spec is None or sent is None:
+        return
+    wanted = job.spec.run_policy.max_runtime or DEFAULT_MAX_RUNTIME
+    if durations.display(durations.seconds(wanted) - (job.status.prior_runtime_seconds or 0)) != sent:
+        draft.warn(
+            [f"spec.runPolicy.maxRuntime: {wanted} comes too late for the live run, which was launched with {sent}"]
+        )
 
 
 def _ended(job: Job, seen: Seen, context: Context, ref: RunRef, look: Observation, *, cause: str | None) -> Decision:
@@ -115,7 +179,7 @@ def _ended(job: Job, seen: Seen, context: Context, ref: RunRef, look: Observatio
         return _suspended(draft, job, runtime)
     retry = (
         look.state is RunState.FAILED
-        and cause is None
+        and cause in (None, "Suspend")  # a new attempt waits for the end of a suspension by itself
         and spec is not None
         and look.reason in RETRYABLE_ENDS
         and (status.retries or 0) < spec.run_policy.backoff_limit
@@ -205,9 +269,8 @@ def _retry(draft: Draft, status: SFTJobStatus, look: Observation, runtime: int, 
         attempt=(status.attempt or 1) + 1,
         prior_runtime_seconds=runtime,
         pending_since=timestamp(draft.now),
-        job_name=None,
-        job_arn=None,
         progress=None,
+        **NO_JOB,
     )
     draft.condition(ConditionType.SUBMITTED, False, look.reason or Reason.IN_PROGRESS, message)
     draft.condition(ConditionType.RECONCILING, True, Reason.IN_PROGRESS)

@@ -115,3 +115,5 @@ class Seen:
     result_trouble: Trouble | None = None
     tagged_generation: int | None = None
     """The generation whose tags are on the run."""
+    inputs_now: str | None = None
+    """inputsDigest of a plan made since this process follows the run."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from ..api import durations
@@ -9,48 +10,58 @@ from ..api.conditions import find, is_true, parse_timestamp, timestamp
 from ..api.reasons import TERMINAL_REFUSALS, Reason
 from ..api.sftjob import DatasetCheck, SFTJobSpec
 from ..api.status import ConditionType, DatasetStatus, Failure, Phase, PlanStatus, SFTJobStatus
-from ..platforms.base import JobView, Plan, Refusal, SubmitKind, SubmitOutcome
-from .decision import AddFinalizer, Check, Context, Decision, Stop, Submit, may_be_live, run_ref, waits
-from .draft import Draft
+from ..platforms.base import JobView, Plan, Refusal, RunState, SubmitKind, SubmitOutcome
+from . import follow
+from .bounds import cut
+from .decision import DEFAULT_MAX_RUNTIME, AddFinalizer, Check, Context, Decision, Submit, may_be_live, waits
+from .draft import NO_JOB, Draft
 from .job import Job, Seen, Trouble
 
 SHOW_CHECK_AFTER = timedelta(seconds=2)
 """A data check that is over sooner is not worth a status write of its own."""
+LOOK_AGAIN_AFTER = 60.0
+"""Seconds until a refusal by what lies outside the resource is asked for anew."""
 MIN_RUNTIME_SECONDS = 60
-DEFAULT_MAX_RUNTIME = "120h"
 
 _LAUNCHED = frozenset({SubmitKind.LAUNCHED, SubmitKind.ATTACHED, SubmitKind.ADOPTED_FINISHED})
 
 
 def launch(job: Job, seen: Seen, context: Context, *, base: SFTJobStatus) -> Decision:
     """`base` is the status that stands, or an empty one when a new runID begins."""
-    now = context.now
-    fresh = base is not job.status
-    draft = Draft(job, now, base=base)
+    draft = Draft(job, context.now, base=base)
     draft.begin()
+    suspended = base.phase is Phase.SUSPENDED
+    if base is job.status and not suspended and seen.submit is not None and seen.submit.kind in _LAUNCHED:
+        return _launched(job, seen.submit, draft)
     spec = job.spec
     if spec is None:
-        return _refused(draft, Refusal(Reason.INVALID_SPEC, ()), job.spec_error)
+        decision = _refused(draft, Refusal(Reason.INVALID_SPEC, ()), job.spec_error)
+        return _stop_unsure(job, seen, context, "Stop") or decision
     draft.update(run_id=spec.run_id)
-    if fresh:
-        draft.update(pending_since=timestamp(now))
+    if base is not job.status:
+        draft.update(pending_since=timestamp(context.now), attempt=_attempt_found_again(base, spec.run_id))
         draft.phase(Phase.PENDING, f"run {spec.run_id} begins")
         return Decision(draft.status)
-    pending_since = parse_timestamp(base.pending_since) if base.pending_since else job.created
-    draft.update(pending_since=timestamp(pending_since))
-    resumed = base.phase is Phase.SUSPENDED and base.job_name is not None
-
     if spec.run_policy.stop or spec.run_policy.suspend:
         return _held(job, spec, seen, context, draft)
-    if base.phase is Phase.SUSPENDED:
-        pending_since = now
-        draft.update(pending_since=timestamp(now))
-        draft.condition(ConditionType.SUSPENDED, False, Reason.RESUMED)
-    if now - pending_since > timedelta(seconds=durations.seconds(spec.run_policy.pending_deadline)):
-        return _too_late(job, spec, seen, context, draft)
+    if suspended:
+        return _resumed(draft)
+    pending_since = parse_timestamp(base.pending_since) if base.pending_since else job.created
+    draft.update(pending_since=timestamp(pending_since))
+    left = pending_since + timedelta(seconds=durations.seconds(spec.run_policy.pending_deadline)) - context.now
+    decision = _too_late(spec, draft) if left < timedelta(0) else _attempt(job, spec, seen, context, draft)
+    if is_true(decision.status.conditions, ConditionType.FINISHED):
+        return _stop_unsure(job, seen, context, "Stop") or decision
+    if decision.action is None:
+        until_deadline = left.total_seconds() + 1
+        decision = replace(decision, look_after=min(until_deadline, decision.look_after or until_deadline))
+    return decision
 
-    attempt = (base.attempt or 1) + (1 if resumed else 0)
-    submit = None if resumed else seen.submit
+
+def _attempt(job: Job, spec: SFTJobSpec, seen: Seen, context: Context, draft: Draft) -> Decision:
+    """Check, plan, intent, submit: the next of them that is not done."""
+    base, submit = draft.base, seen.submit
+    attempt = base.attempt or 1
     if submit is not None and submit.kind is SubmitKind.STOPPED_BY_DELETE:
         attempt, submit = attempt + 1, None
     view = JobView(
@@ -62,9 +73,6 @@ def launch(job: Job, seen: Seen, context: Context, *, base: SFTJobStatus) -> Dec
         attempt=attempt,
         prior_runtime_seconds=base.prior_runtime_seconds or 0,
     )
-    if submit is not None and submit.kind in _LAUNCHED:
-        return _launched(job, submit, draft)
-
     left = durations.seconds(spec.run_policy.max_runtime or DEFAULT_MAX_RUNTIME) - view.prior_runtime_seconds
     if left < MIN_RUNTIME_SECONDS:
         return _refused(
@@ -86,17 +94,36 @@ def launch(job: Job, seen: Seen, context: Context, *, base: SFTJobStatus) -> Dec
     if submit is not None and submit.kind is SubmitKind.REFUSED and submit.refusal is not None:
         if submit.refusal.reason in TERMINAL_REFUSALS:
             return _refused(draft, submit.refusal, submit.refusal.message)
-        return _waiting(draft, seen.submit_trouble, submit.refusal.reason, now, submit_action)
+        return _waiting(draft, seen.submit_trouble, submit.refusal.reason, context.now, submit_action)
     if not job.has_finalizer:
         # from here on a delete cannot pass us by
         return Decision(base, AddFinalizer())
-    intended = base.job_name == plan.job_name and base.plan is not None
-    if not intended or (base.plan and base.plan.request_digest != plan.request_digest):
+    if not _intended(base, plan, facts):
         _intend(draft, plan, view, facts, context, spec)
         return Decision(draft.status, submit_action)
     if seen.submit_trouble is not None:
-        return _waiting(draft, seen.submit_trouble, Reason(seen.submit_trouble.reason), now, submit_action)
+        return _waiting(draft, seen.submit_trouble, Reason(seen.submit_trouble.reason), context.now, submit_action)
     return Decision(base, submit_action)
+
+
+def _intended(base: SFTJobStatus, plan: Plan, facts: DatasetStatus | None) -> bool:
+    """Whether this very launch is what status announces."""
+    return (
+        base.job_name == plan.job_name
+        and base.plan is not None
+        and base.plan.request_digest == plan.request_digest
+        and base.inputs_digest == plan.inputs_digest
+        and base.dataset == facts
+        and is_true(base.conditions, ConditionType.VALIDATED)
+    )
+
+
+def _attempt_found_again(base: SFTJobStatus, run_id: str) -> int | None:
+    """Going back to an earlier runID finds its last attempt, whose number is the end of the job's name."""
+    for past in base.history or ():
+        if past.run_id == run_id and past.job_name is not None:
+            return int(past.job_name.rpartition("-")[2])
+    return None
 
 
 def _facts(
@@ -112,25 +139,28 @@ def _facts(
         return known, None
     if seen.check is None:
         began = seen.check_began
-        if began is not None and context.now - began >= SHOW_CHECK_AFTER:
+        if began is not None:
+            shown = base.phase in (Phase.VALIDATING, Phase.QUEUED)  # a repeated check does not say the same again
+            wait = (began + SHOW_CHECK_AFTER - context.now).total_seconds()
+            if shown or wait > 0:
+                return None, Decision(base, None, None if shown else wait)
             draft.phase(Phase.VALIDATING, f"the data set is being read since {timestamp(began)}", Reason.CHECKING)
             return None, Decision(draft.status)
-        wait = waits(seen.check_trouble, context.now)
-        if wait is not None and seen.check_trouble is not None:
-            trouble = seen.check_trouble
+        trouble = seen.check_trouble
+        wait_or_none = waits(trouble, context.now)
+        if wait_or_none is not None and trouble is not None:
             draft.condition(ConditionType.VALIDATED, None, Reason(trouble.reason), trouble.message)
             draft.phase(Phase.QUEUED, _next_try(trouble), trouble.reason)
-            return None, Decision(draft.status, None, wait)
-        if began is not None:
-            return None, Decision(base, None, SHOW_CHECK_AFTER.total_seconds())
-        return None, Decision(base, Check(), SHOW_CHECK_AFTER.total_seconds())
-    draft.update(dataset=seen.check.facts)
+            return None, Decision(draft.status, None, wait_or_none)
+        return None, Decision(base, Check())
     draft.warn([str(warning) for warning in seen.check.warnings])
     refusal = seen.check.refusal
     if refusal is None:
         return seen.check.facts, None
     if refusal.reason in TERMINAL_REFUSALS:
+        draft.update(dataset=seen.check.facts)
         return None, _refused(draft, refusal, refusal.message)
+    # what was read so far is not kept: facts in status say that all of it was read and may be trained on
     return None, _waiting(draft, seen.check_trouble, refusal.reason, context.now, Check())
 
 
@@ -152,7 +182,7 @@ def _intend(
         effective=plan.effective,
         plan=PlanStatus(request_digest=plan.request_digest, max_instance_hours=plan.max_instance_hours),
         dataset=facts,
-        stop_request=None,
+        stop_request=draft.base.stop_request if draft.base.job_name == plan.job_name else None,
     )
     draft.warn([str(warning) for warning in plan.warnings])
     if skipped:
@@ -183,6 +213,11 @@ def _launched(job: Job, submit: SubmitOutcome, draft: Draft) -> Decision:
         reason = Reason.ADOPTED_FINISHED_RUN
         message = f"{name} had already finished with the same settings: its result is taken, nothing was launched"
     draft.update(job_arn=submit.job_arn)
+    if submit.kind is SubmitKind.LAUNCHED:
+        draft.update(stop_request=None)
+    elif submit.inputs_digest is not None:
+        draft.update(inputs_digest=submit.inputs_digest)
+        draft.drift(submit.inputs_digest != job.status.inputs_digest, follow.OTHER_INPUTS)
     draft.condition(ConditionType.SUBMITTED, True, reason, message)
     draft.condition(ConditionType.PLATFORM_REACHABLE, True, Reason.REACHABLE)
     draft.condition(ConditionType.RECONCILING, False, Reason.SETTLED)
@@ -192,18 +227,19 @@ def _launched(job: Job, submit: SubmitOutcome, draft: Draft) -> Decision:
 
 
 def _held(job: Job, spec: SFTJobSpec, seen: Seen, context: Context, draft: Draft) -> Decision:
-    """Suspended or stopped before the launch. An intent whose create was perhaps answered is stopped first."""
-    cause = "Stop" if spec.run_policy.stop else "Suspend"
-    pending = _stop_unsure(job, seen, context, draft, cause)
+    """Suspended or stopped before the launch. An intent whose create was perhaps heard is stopped first."""
+    stop = spec.run_policy.stop
+    pending = _stop_unsure(job, seen, context, "Stop" if stop else "Suspend")
     if pending is not None:
         return pending
-    if spec.run_policy.stop:
-        draft.finish(
-            Phase.STOPPED, Reason.STOPPED_BY_USER, "stopped by runPolicy.stop before the launch", complete=False
-        )
-        return Decision(draft.status)
-    if draft.base.phase is not Phase.SUSPENDED:
+    if stop:
+        message = "stopped by runPolicy.stop before the launch"
+        draft.update(failure=Failure(reason=Reason.STOPPED_BY_USER, message=message))
+        draft.finish(Phase.STOPPED, Reason.STOPPED_BY_USER, message, complete=False)
+    elif draft.base.phase is not Phase.SUSPENDED:
+        draft.update(**NO_JOB)
         draft.condition(ConditionType.SUSPENDED, True, Reason.SUSPENDED, "runPolicy.suspend is true")
+        draft.condition(ConditionType.SUBMITTED, False, Reason.SUSPENDED)
         draft.condition(ConditionType.RECONCILING, False, Reason.SETTLED)
         draft.phase(
             Phase.SUSPENDED, "suspended: nothing is launched until runPolicy.suspend is false", Reason.SUSPENDED
@@ -211,27 +247,35 @@ def _held(job: Job, spec: SFTJobSpec, seen: Seen, context: Context, draft: Draft
     return Decision(draft.status)
 
 
-def _stop_unsure(job: Job, seen: Seen, context: Context, draft: Draft, cause: str) -> Decision | None:
-    """A create that was perhaps heard must not live on: ask for its end before saying that nothing runs."""
-    ref = run_ref(job, context.platform)
-    if ref is None or not may_be_live(job, seen) or seen.stop_asked is not None:
+def _resumed(draft: Draft) -> Decision:
+    """Written before anything else, so that no later wait forgets which attempt comes next."""
+    base = draft.base
+    attempt = base.attempt if base.job_name is None else (base.attempt or 1) + 1
+    draft.update(attempt=attempt, pending_since=timestamp(draft.now), progress=None, **NO_JOB)
+    draft.condition(ConditionType.SUSPENDED, False, Reason.RESUMED)
+    draft.condition(ConditionType.SUBMITTED, False, Reason.IN_PROGRESS)
+    draft.condition(ConditionType.RECONCILING, True, Reason.IN_PROGRESS)
+    draft.phase(Phase.PENDING, f"resumed: attempt {attempt or 1} begins")
+    return Decision(draft.status)
+
+
+def _stop_unsure(job: Job, seen: Seen, context: Context, cause: str) -> Decision | None:
+    """A create that was perhaps heard must not live on: its end is asked for and seen, or it is looked for in vain,
+    before anyone says that nothing runs. None when that is so."""
+    look = seen.observation
+    stopped = cause == "Stop" and look is not None and look.state is RunState.STOPPED
+    if stopped or not may_be_live(job, seen):
         return None
-    wait = waits(seen.stop_trouble, context.now)
-    if wait is not None:
-        return Decision(draft.status, None, wait)
-    return Decision(draft.base, Stop(ref, cause))
+    return follow.stop_for(job, seen, context, cause=cause)
 
 
-def _too_late(job: Job, spec: SFTJobSpec, seen: Seen, context: Context, draft: Draft) -> Decision:
-    pending = _stop_unsure(job, seen, context, draft, "Stop")
-    if pending is not None:
-        return pending
+def _too_late(spec: SFTJobSpec, draft: Draft) -> Decision:
     blocked = find(draft.base.conditions, ConditionType.SUBMITTED)
     if blocked is None or blocked.reason == Reason.IN_PROGRESS:
         blocked = find(draft.base.conditions, ConditionType.VALIDATED)
     last = f"; last: {blocked.reason}: {blocked.message}" if blocked is not None and blocked.message else ""
     message = f"not launched within runPolicy.pendingDeadline {spec.run_policy.pending_deadline}{last}"
-    draft.update(failure=Failure(reason=Reason.PENDING_DEADLINE_EXCEEDED, message=message[:2000]))
+    draft.update(failure=Failure(reason=Reason.PENDING_DEADLINE_EXCEEDED, message=cut(message)))
     draft.finish(Phase.FAILED, Reason.PENDING_DEADLINE_EXCEEDED, message, complete=False)
     return Decision(draft.status)
 
@@ -240,13 +284,13 @@ def _refused(draft: Draft, refusal: Refusal, message: str) -> Decision:
     """A refusal that a new runID (or a longer maxRuntime) answers; other refusals wait."""
     if refusal.reason not in TERMINAL_REFUSALS and refusal.reason is not Reason.DEADLINE_EXCEEDED:
         draft.condition(ConditionType.VALIDATED, False, refusal.reason, message)
-        draft.phase(Phase.QUEUED, message, refusal.reason)
-        return Decision(draft.status, None, 60.0)
+        draft.phase(Phase.QUEUED, f"{message}; looked at again every minute", refusal.reason)
+        return Decision(draft.status, None, LOOK_AGAIN_AFTER)
     draft.update(
-        failure=Failure(reason=refusal.reason, message=message[:2000], hint=(refusal.hint or "")[:1000] or None)
+        failure=Failure(reason=refusal.reason, message=cut(message), hint=cut(refusal.hint or "", 1000) or None)
     )
-    if not is_true(draft.base.conditions, ConditionType.VALIDATED):
-        draft.condition(ConditionType.VALIDATED, False, refusal.reason, message)
+    validated = is_true(draft.base.conditions, ConditionType.VALIDATED)
+    draft.condition(ConditionType.SUBMITTED if validated else ConditionType.VALIDATED, False, refusal.reason, message)
     draft.finish(Phase.FAILED, refusal.reason, message, complete=False)
     return Decision(draft.status)
 

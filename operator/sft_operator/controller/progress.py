@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 from ..api.conditions import timestamp
 from ..api.durations import display as duration
 from ..api.status import Metrics, Progress
 from ..platforms.base import RawProgress
+
+_LONGEST = 10 * 365 * 86400.0
+"""Seconds: a longer time to go is no estimate but a training that stands still."""
 
 
 def present(raw: RawProgress, *, planned_steps: int | None, stage: str) -> Progress:
@@ -14,12 +19,13 @@ def present(raw: RawProgress, *, planned_steps: int | None, stage: str) -> Progr
     percent = eta = None
     if raw.step is not None and total:
         percent = min(100, max(0, raw.step * 100 // total))
-        if raw.steps_per_second and raw.step < total:
-            eta = round((total - raw.step) / raw.steps_per_second)
+        if raw.steps_per_second and raw.steps_per_second > 0 and raw.step < total:
+            left = (total - raw.step) / raw.steps_per_second
+            eta = round(left) if left <= _LONGEST else None
     return Progress(
         step=raw.step,
         total_steps=total,
-        epoch=raw.epoch,
+        epoch=_number(raw.epoch),
         percent=percent,
         eta_seconds=eta,
         eta=duration(eta) if eta is not None else None,
@@ -30,37 +36,40 @@ def present(raw: RawProgress, *, planned_steps: int | None, stage: str) -> Progr
 
 
 def stage_only(before: Progress | None, stage: str) -> Progress:
-    """No figures of this moment: the last step is kept, the display names the stage."""
+    """No figures of this moment: the last step stays; without one the display names the stage."""
     if before is None or before.step is None:
         return Progress(display=stage)
     return before.model_copy(update={"eta": None, "eta_seconds": None})
 
 
 def figures(raw: RawProgress, before: Metrics | None) -> Metrics:
-    """Losses of this look; first and best are remembered from earlier ones."""
-    known = [
+    """Losses of this look; first and best are remembered from earlier ones. A loss that diverged has no number: JSON
+    knows neither NaN nor infinity, so only the display tells it."""
+    before = before or Metrics()
+    train = _latest(raw.train_loss, before.train_loss)
+    best = [
         loss
-        for loss in (raw.train_loss, raw.best_train_loss, before.best_train_loss if before else None)
+        for loss in (_number(raw.train_loss), _number(raw.best_train_loss), before.best_train_loss)
         if loss is not None
     ]
-    first = before.first_train_loss if before and before.first_train_loss is not None else raw.first_train_loss
+    firsts = (before.first_train_loss, _number(raw.first_train_loss), _number(raw.train_loss))
     return Metrics(
-        train_loss=raw.train_loss if raw.train_loss is not None else (before.train_loss if before else None),
-        validation_loss=raw.validation_loss
-        if raw.validation_loss is not None
-        else (before.validation_loss if before else None),
-        first_train_loss=first if first is not None else raw.train_loss,
-        best_train_loss=min(known) if known else None,
-        learning_rate=raw.learning_rate
-        if raw.learning_rate is not None
-        else (before.learning_rate if before else None),
-        display=_loss(raw.train_loss if raw.train_loss is not None else (before.train_loss if before else None)),
+        train_loss=train,
+        validation_loss=_latest(raw.validation_loss, before.validation_loss),
+        first_train_loss=next((loss for loss in firsts if loss is not None), None),
+        best_train_loss=min(best, default=None),
+        learning_rate=_latest(raw.learning_rate, before.learning_rate),
+        display=before.display if raw.train_loss is None else f"{raw.train_loss:.4g}",
     )
+
+
+def _latest(figure: float | None, before: float | None) -> float | None:
+    return before if figure is None else _number(figure)
+
+
+def _number(figure: float | None) -> float | None:
+    return figure if figure is not None and math.isfinite(figure) else None
 
 
 def _steps(step: int, total: int | None, percent: int | None) -> str:
     return f"{step}/{total} ({percent}%)" if total else str(step)
-
-
-def _loss(loss: float | None) -> str | None:
-    return None if loss is None else f"{loss:.4g}"

@@ -82,5 +82,5 @@ class KeyedQueue:
 
 def backoff(failures: int, *, base: float = BACKOFF_BASE, limit: float = BACKOFF_LIMIT) -> float:
     """Seconds before try `failures` + 1: doubling, with a quarter of jitter, so that many do not come back at once."""
-    delay: float = min(limit, base * 2 ** (failures - 1))
+    delay: float = min(limit, base * 2.0 ** min(failures - 1, 64))  # a float overflows after two days of failing
     return delay * random.uniform(0.75, 1.0)  # noqa: S311

@@ -6,15 +6,15 @@ written, so every action is announced before it happens.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 from ..api.metadata import FORCE_RELEASE
 from ..api.reasons import Reason
 from ..api.sftjob import DeletionPolicy, SFTJobSpec
 from ..api.status import ConditionType, Phase, SFTJobStatus
-from ..platforms.base import SubmitKind
 from . import follow, launch
-from .decision import Context, Decision, ReleaseFinalizer, Stop, may_be_live, run_ref, stop_due, stop_request, waits
+from .decision import Context, Decision, ReleaseFinalizer, may_be_live, run_ref
 from .draft import Draft, archived
 from .job import Job, Seen
 
@@ -52,40 +52,27 @@ def _deleted(job: Job, seen: Seen, context: Context) -> Decision:
     if not job.has_finalizer:
         return Decision(job.status)
     ref = run_ref(job, context.platform)
-    released = Decision(job.status, ReleaseFinalizer())
-    if ref is None or job.finished or job.status.phase == Phase.SUSPENDED:
-        return released
-    if deletion_policy(job.spec, job.status) is DeletionPolicy.ORPHAN:
-        return released
-    if job.annotations.get(FORCE_RELEASE) == "true":
-        return released
-    if seen.observation is not None and seen.observation.state.ended:
-        return released
-    never_created = not job.submitted and (seen.submit is None or seen.submit.kind is not SubmitKind.UNKNOWN)
-    if never_created and seen.stop_asked is not None:
-        return released
-    draft = Draft(job, context.now)
-    message = f"the resource is being deleted: {ref.job_name} is being stopped, and the resource goes when it has ended"
-    draft.update(stop_request=stop_request(job, "Delete", context.now))
-    draft.phase(Phase.STOPPING, message, Reason.STOPPING)
-    trouble = seen.stop_trouble
-    if trouble is not None and job.deleting_since is not None:
-        late = context.now - job.deleting_since > DELETE_PATIENCE
-        draft.phase(Phase.STOPPING, f"{ref.job_name} cannot be stopped: {trouble.message}", trouble.reason)
-        draft.condition(ConditionType.PLATFORM_REACHABLE, False, Reason(trouble.reason), trouble.message)
-        if late:
-            draft.condition(
-                ConditionType.STALLED, True, Reason(trouble.reason),
-                f"not stopped after {int(DELETE_PATIENCE.total_seconds() // 60)} minutes: {trouble.message}. The run may "
-                f"still cost money. To let the resource go without stopping it: kubectl annotate sft {job.name} "
-                f"{FORCE_RELEASE}=true",
-            )  # fmt: skip
-        wait = waits(trouble, context.now)
-        if wait is not None:
-            return Decision(draft.status, None, wait)
-    if stop_due(seen, context.now):
-        return Decision(draft.status, Stop(ref, "Delete"))
-    return Decision(draft.status)
+    ended = seen.observation is not None and seen.observation.state.ended
+    orphaned = deletion_policy(job.spec, job.status) is DeletionPolicy.ORPHAN
+    forced = job.annotations.get(FORCE_RELEASE) == "true"
+    if ref is None or job.finished or ended or orphaned or forced or not may_be_live(job, seen):
+        return Decision(job.status, ReleaseFinalizer())
+    stopping = follow.stopping(job, seen, context, ref, cause="Delete")
+    draft = Draft(job, context.now, base=stopping.status)
+    trouble = seen.stop_trouble or seen.unreachable
+    if trouble is None or job.deleting_since is None:
+        draft.drop(ConditionType.STALLED)
+        return replace(stopping, status=draft.status)
+    patience = (job.deleting_since + DELETE_PATIENCE - context.now).total_seconds()
+    if patience > 0:
+        return replace(stopping, look_after=min(patience, stopping.look_after or patience))
+    draft.condition(
+        ConditionType.STALLED, True, Reason(trouble.reason),
+        f"not stopped after {int(DELETE_PATIENCE.total_seconds() // 60)} minutes: {trouble.message}. The run may "
+        f"still cost money. To let the resource go without stopping it: kubectl annotate sft {job.name} "
+        f"-n {job.namespace} {FORCE_RELEASE}=true",
+    )  # fmt: skip
+    return replace(stopping, status=draft.status)
 
 
 def deletion_policy(spec: SFTJobSpec | None, status: SFTJobStatus) -> DeletionPolicy:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ..platforms.base import Platform, RunRef, SubmitKind
+from ..platforms.base import Platform, RunRef
 from .decision import may_be_live, run_ref
 from .job import Job, Seen, parse
 
@@ -18,6 +18,8 @@ class Entry:
     """One SFTJob. `body` and `job` are None once nothing is left to do for it: finished jobs cost next to nothing."""
 
     uid: str
+    version: str
+    """resourceVersion of what was taken last; it stays when the body is forgotten."""
     body: Mapping[str, Any] | None
     job: Job | None
     seen: Seen = field(default_factory=Seen)
@@ -47,13 +49,15 @@ class Store:
         if entry is None or entry.uid != metadata["uid"]:
             self.remove(key)
             job = parse(body)
-            entry = self._entries[key] = Entry(metadata["uid"], body, job)
+            entry = self._entries[key] = Entry(metadata["uid"], metadata.get("resourceVersion", ""), body, job)
         else:
-            if entry.body is not None and not _newer(metadata, entry.body["metadata"]):
+            if not _newer(metadata.get("resourceVersion", ""), entry.version):
                 return None
             job = parse(body)
+            if _another_run(entry.job, job):
+                _forget_check(entry)
             entry.seen = _carried(entry.seen, entry.job, job)
-            entry.body, entry.job = body, job
+            entry.version, entry.body, entry.job = metadata.get("resourceVersion", ""), body, job
         entry.phase = job.status.phase or "Pending"
         if job.status.job_name:
             self._by_job_name[job.status.job_name] = key
@@ -63,8 +67,7 @@ class Store:
         entry = self._entries.pop(key, None)
         if entry is None:
             return
-        if entry.check is not None:
-            entry.check.cancel()
+        _forget_check(entry)
         for name in [name for name, owner in self._by_job_name.items() if owner == key]:
             del self._by_job_name[name]
 
@@ -72,19 +75,21 @@ class Store:
         """Nothing is left to do: only the phase is kept, for the metrics."""
         entry = self._entries.get(key)
         if entry is not None:
+            _forget_check(entry)
             entry.body, entry.job, entry.seen = None, None, Seen()
 
     def key_of(self, job_name: str) -> str | None:
         return self._by_job_name.get(job_name)
 
     def live(self, platform: Platform) -> frozenset[RunRef]:
-        """The runs of a platform that are to be followed."""
+        """The runs of a platform that are to be followed. One that was asked for without a clear answer is not among
+        them until its stop is wanted: asking again tells, and looking would find it missing too early."""
         return frozenset(
             ref
             for entry in self._entries.values()
             if (job := entry.job) is not None
             and not job.finished
-            and (job.submitted or job.status.stop_request is not None or _unsure(entry.seen))
+            and (job.submitted or job.status.stop_request is not None)
             and may_be_live(job, entry.seen)
             and (ref := run_ref(job, platform)) is not None
         )
@@ -94,22 +99,31 @@ class Store:
         return Counter((key.split("/", 1)[0], entry.phase) for key, entry in self._entries.items())
 
 
-def _unsure(seen: Seen) -> bool:
-    return seen.submit is not None and seen.submit.kind is SubmitKind.UNKNOWN
+def _forget_check(entry: Entry) -> None:
+    if entry.check is not None:
+        entry.check.cancel()
+        entry.check = None
+    entry.seen = replace(entry.seen, check=None, check_began=None, check_trouble=None)
+
+
+def _another_run(before: Job | None, after: Job) -> bool:
+    """Whether the data set may be another one now: it can change only together with runID."""
+    return before is not None and (before.spec and before.spec.run_id) != (after.spec and after.spec.run_id)
 
 
 def _carried(seen: Seen, before: Job | None, after: Job) -> Seen:
-    """What stays known when the resource changed: nothing of another run, no back-off that an edit may have answered."""
+    """What stays known when the resource changed: nothing of another run, no back-off that an edit may have answered.
+
+    A refused create stays known as refused, because it says that nothing runs; it is only tried again at once.
+    """
     if before is None:
-        return seen
+        return Seen()
     if before.status.job_name not in (None, after.status.job_name):
         return Seen()
     if before.generation == after.generation:
         return seen
-    refused = seen.submit is not None and seen.submit.kind is SubmitKind.REFUSED
     return replace(
         seen,
-        submit=None if refused else seen.submit,
         submit_trouble=None,
         check=None if seen.check is not None and seen.check.refusal is not None else seen.check,
         check_trouble=None,
@@ -117,9 +131,9 @@ def _carried(seen: Seen, before: Job | None, after: Job) -> Seen:
     )
 
 
-def _newer(metadata: Mapping[str, Any], known: Mapping[str, Any]) -> bool:
+def _newer(version: str, known: str) -> bool:
     """Resource versions of one object grow; an event that is older than our own last write is no news."""
     try:
-        return int(metadata["resourceVersion"]) > int(known["resourceVersion"])
-    except (KeyError, ValueError):
+        return int(version) > int(known)
+    except ValueError:
         return True

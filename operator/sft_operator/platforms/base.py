@@ -186,6 +186,8 @@ class SubmitOutcome:
     kind: SubmitKind
     job_arn: str | None = None
     refusal: Refusal | None = None
+    inputs_digest: str | None = None
+    """Of a run that was found: the inputs that it was launched with, by its tags."""
     retry_after: float | None = None
     """Seconds to the next try, for a refusal that waits or an unknown outcome; None leaves it to the caller."""
 

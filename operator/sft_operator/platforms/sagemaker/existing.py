@@ -19,16 +19,17 @@ def outcome(plan: Plan, job: JobView, described: Mapping[str, Any], tags: Mappin
     arn = described.get("TrainingJobArn")
     if not _is_ours(job, tags):
         return SubmitOutcome(SubmitKind.REFUSED, arn, refusal=_conflict(plan, job, tags))
+    inputs = tags.get(metadata.TAG_INPUTS)
     if tags.get(metadata.TAG_UID) == job.uid:
-        return SubmitOutcome(SubmitKind.ATTACHED, arn)
+        return SubmitOutcome(SubmitKind.ATTACHED, arn, inputs_digest=inputs)
     state = state_of(str(described.get("TrainingJobStatus", "")), str(described.get("SecondaryStatus", "")))
     if state is RunState.STOPPING:
         return SubmitOutcome(SubmitKind.ENDING, arn, retry_after=_ENDING_PAUSE)
     if state is RunState.SUCCEEDED and tags.get(metadata.TAG_FINGERPRINT) == plan.fingerprint:
-        return SubmitOutcome(SubmitKind.ADOPTED_FINISHED, arn)
+        return SubmitOutcome(SubmitKind.ADOPTED_FINISHED, arn, inputs_digest=inputs)
     if state is RunState.STOPPED and tags.get(metadata.TAG_STOPPED_BY) == "Delete":
         return SubmitOutcome(SubmitKind.STOPPED_BY_DELETE, arn)
-    return SubmitOutcome(SubmitKind.ATTACHED, arn)
+    return SubmitOutcome(SubmitKind.ATTACHED, arn, inputs_digest=inputs)
 
 
 def _is_ours(job: JobView, tags: Mapping[str, str]) -> bool:
