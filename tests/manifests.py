@@ -53,7 +53,7 @@ def edited(manifest: Manifest, edits: Mapping[str, Any]) -> Manifest:
         node: Any = result["spec"]
         for parent in parents:
             node = node[int(parent)] if isinstance(node, list) else node.setdefault(parent, {})
-        key = int(last) if isinstance(node, list) else last
+        key: Any = int(last) if isinstance(node, list) else last
         if value is not ABSENT:
             node[key] = copy.deepcopy(value)
         elif isinstance(node, list) or key in node:
