@@ -13,7 +13,6 @@ from ..aws.caller import AWSCaller, CallerSettings, Rate
 from ..platforms.sagemaker.platform import SageMakerPlatform
 from ..platforms.sagemaker.settings import SageMakerSettings
 from ..recipes.catalogue import load_catalogue
-from . import watching
 from .engine import Engine
 from .kube import Kube, KubeError
 from .metrics import Metrics
@@ -21,8 +20,11 @@ from .queue import KeyedQueue
 from .server import Health, serve
 from .settings import Settings
 from .store import Store
+from .watching import Watching, feeder
 
 log = logging.getLogger("sft_operator")
+
+CLOSING_SECONDS = 4.0
 
 
 async def run(settings: Settings) -> int:
@@ -38,7 +40,8 @@ async def run(settings: Settings) -> int:
     platform = SageMakerPlatform(
         caller, load_catalogue(settings.catalogue_dir), _sagemaker_settings(settings), swept=sweeps.swept
     )
-    health = Health(kube.served)
+    watching = Watching(feeder(store, queue), kube.served)
+    health = Health(lambda: watching.open)
     runner, port = await serve(health, metrics, host=settings.http_host, port=settings.http_port)
     log.info("probes and metrics on port %d; identity scope %s", port, settings.identity_scope)
     engine = Engine(
@@ -51,14 +54,11 @@ async def run(settings: Settings) -> int:
         workers=settings.workers,
         progress_interval=settings.progress_interval,
     )
-    # kopf ends every task that was made after it started: ours come first
     tasks = [asyncio.create_task(_resync(kube, store, queue, settings.resync_interval), name="resync")]
     engines = [asyncio.create_task(engine.run(), name="engine")] if settings.leader else []
     if not engines:
         log.warning("leader is off: this process watches and does nothing")
-    ready = asyncio.Event()
-    tasks.append(asyncio.create_task(_mark_ready(ready, health), name="ready"))
-    watch = asyncio.create_task(watching.watch(watching.registry(store, queue), stop=stop, ready=ready), name="watch")
+    watch = asyncio.create_task(watching.run(stop), name="watch")
     stopping = asyncio.create_task(stop.wait(), name="stop")
     try:
         await asyncio.wait({watch, stopping, *engines}, return_when=asyncio.FIRST_COMPLETED)
@@ -74,7 +74,7 @@ async def run(settings: Settings) -> int:
             task.cancel()
         await asyncio.gather(*everything, return_exceptions=True)
         with suppress(asyncio.TimeoutError, Exception):
-            await asyncio.wait_for(watch, 3)
+            await asyncio.wait_for(watch, CLOSING_SECONDS)
         await runner.cleanup()
         platform.close()
         caller.close()
@@ -117,11 +117,6 @@ def _sagemaker_settings(settings: Settings) -> SageMakerSettings:
 
 def _broke(task: asyncio.Task[Any]) -> bool:
     return task.cancelled() or task.exception() is not None
-
-
-async def _mark_ready(ready: asyncio.Event, health: Health) -> None:
-    await ready.wait()
-    health.watching = True
 
 
 async def _resync(kube: Kube, store: Store, queue: KeyedQueue, interval: float) -> None:

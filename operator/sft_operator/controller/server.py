@@ -2,41 +2,30 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 
 from aiohttp import web
 
-from .kube import KubeError
 from .metrics import Metrics
-
-READY_CACHE_SECONDS = 2.0
 
 
 class Health:
-    """What the probes answer. `served` asks the API server whether SFTJobs exist there."""
+    """What the probes answer. `watching` says whether SFTJobs are being watched at this moment."""
 
-    def __init__(self, served: Callable[[], Awaitable[bool]]) -> None:
-        self._served = served
-        self.watching = False
+    def __init__(self, watching: Callable[[], bool]) -> None:
+        self._watching = watching
         self.failed: str | None = None
-        self._answer: tuple[float, str] = (-READY_CACHE_SECONDS, "")
 
-    async def not_ready(self) -> str:
+    def not_ready(self) -> str:
         """Why the operator does no work for users at this moment; empty when it does."""
-        if not self.watching:
-            return "starting: the watch is not open yet"
-        asked, answer = self._answer
-        if time.monotonic() - asked < READY_CACHE_SECONDS:
-            return answer
-        try:
-            answer = "" if await self._served() else (
-                "waiting for the CustomResourceDefinition sftjobs.sft-operator.dev: apply crds/ or the chart"
-            )  # fmt: skip
-        except KubeError as error:
-            answer = f"the API server cannot be asked: {error}"
-        self._answer = (time.monotonic(), answer)
-        return answer
+        if self.failed:
+            return self.failed
+        if self._watching():
+            return ""
+        return (
+            "waiting for the API server to serve SFTJobs: is the CustomResourceDefinition "
+            "sftjobs.sft-operator.dev installed (crds/ or the chart)?"
+        )
 
 
 async def serve(health: Health, metrics: Metrics, *, host: str, port: int) -> tuple[web.AppRunner, int]:
@@ -46,7 +35,7 @@ async def serve(health: Health, metrics: Metrics, *, host: str, port: int) -> tu
         return web.Response(status=500 if health.failed else 200, text=(health.failed or "ok") + "\n")
 
     async def readyz(_: web.Request) -> web.Response:
-        missing = await health.not_ready()
+        missing = health.not_ready()
         return web.Response(status=503 if missing else 200, text=(missing or "ok") + "\n")
 
     async def page(_: web.Request) -> web.Response:

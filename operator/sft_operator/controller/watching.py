@@ -4,67 +4,150 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Any
+import threading
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from typing import Any, TypeAlias
 
 import kopf
 
+# Not exported by kopf, but a documented parameter of kopf.operator; the version is pinned.
+from kopf._cogs.structs.references import Insights
+
 from ..api.crd import GROUP, PLURAL, VERSION
+from .kube import KubeError
 from .queue import KeyedQueue
 from .store import Store
 
+log = logging.getLogger("sft_operator.watching")
+
+Feed: TypeAlias = Callable[[str | None, Mapping[str, Any]], None]
+
+BLIND_LOOKS = 3
+CLOSING_SECONDS = 3.0
 LOGIN_PAUSE = 1.0
 """Seconds between repeated logins: without it kopf logs in hundreds of times a second while the answer is 401."""
 
 
-def registry(store: Store, queue: KeyedQueue) -> kopf.OperatorRegistry:
-    """The only handlers there are: login, settings, and one for events that stores, enqueues and never waits."""
-    handlers = kopf.OperatorRegistry()
-    logins = 0
+class Watching:
+    """kopf in a thread of its own, with a loop of its own: it can be started anew, and a busy loop on either side does
+    not hold up the other. `feed` is called in the loop of `run` with (event type, resource)."""
 
-    async def login(**kwargs: Any) -> Any:
-        nonlocal logins
-        if logins:
-            await asyncio.sleep(LOGIN_PAUSE)
-        logins += 1
-        return kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
+    def __init__(self, feed: Feed, served: Callable[[], Awaitable[bool]]) -> None:
+        self._feed, self._served = feed, served
+        self._insights = Insights()
+        self._logins = 0
 
-    def configure(settings: kopf.OperatorSettings, **_: Any) -> None:
-        settings.peering.standalone = True
-        settings.posting.enabled = False
-        settings.persistence.diffbase_storage = _NoDiffBase()
-        settings.persistence.progress_storage = _NoProgress()
-        settings.queueing.idle_timeout = 1.0
-        settings.watching.chunk_size = 500
-        settings.watching.connect_timeout = 10
-        settings.networking.request_timeout = 30
-        settings.networking.connect_timeout = 10
-        settings.process.ultimate_exiting_timeout = 25  # below terminationGracePeriodSeconds
+    @property
+    def open(self) -> bool:
+        """Whether SFTJobs are being watched at this moment."""
+        return any(resource.plural == PLURAL for resource in self._insights.watched_resources)
 
-    async def seen(event: Any, **_: Any) -> None:
-        body = event["object"]
+    async def run(self, stop: asyncio.Event) -> None:
+        """Watches until `stop`. Raises RuntimeError when kopf gives up: the API server refuses us for good, and the
+        process must end and be started anew."""
+        loop = asyncio.get_running_loop()
+        while not stop.is_set():
+            self._insights = Insights()
+            end = threading.Event()
+            ended: asyncio.Future[None] = loop.create_future()
+            thread = threading.Thread(target=self._thread, args=(loop, end, ended), name="kopf", daemon=True)
+            thread.start()
+            stopping = asyncio.create_task(stop.wait())
+            blind = asyncio.create_task(self._blind())
+            first: set[asyncio.Future[Any]] = {ended, stopping, blind}
+            await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
+            for task in (stopping, blind):
+                task.cancel()
+            if ended.done() and not stop.is_set():
+                raise RuntimeError(f"the watch ended: {ended.exception() or 'without an error'}")
+            end.set()
+            with suppress(asyncio.TimeoutError, Exception):
+                await asyncio.wait_for(ended, CLOSING_SECONDS)
+            if not stop.is_set():
+                log.warning("SFTJobs are served but were not being watched: the watch is opened anew")
+
+    async def _blind(self) -> None:
+        """Returns when SFTJobs have been served for a while and kopf does not watch them: it asked for the kinds of the
+        group in the instant between a CRD's creation and its discovery, and nothing makes it ask again."""
+        missed = 0
+        while missed < BLIND_LOOKS:
+            await asyncio.sleep(1.0)
+            try:
+                missed = missed + 1 if not self.open and await self._served() else 0
+            except KubeError:
+                missed = 0
+
+    def _thread(self, loop: asyncio.AbstractEventLoop, end: threading.Event, ended: asyncio.Future[None]) -> None:
+        failure: BaseException | None = None
+        try:
+            asyncio.run(
+                kopf.operator(
+                    registry=self._handlers(loop),
+                    insights=self._insights,
+                    clusterwide=True,
+                    standalone=True,
+                    stop_flag=end,
+                )
+            )
+        except BaseException as error:
+            failure = error
+
+        def tell() -> None:
+            if not ended.done():
+                ended.set_exception(failure) if isinstance(failure, Exception) else ended.set_result(None)
+
+        with suppress(RuntimeError):  # the main loop may be gone already
+            loop.call_soon_threadsafe(tell)
+
+    def _handlers(self, loop: asyncio.AbstractEventLoop) -> kopf.OperatorRegistry:
+        """The only handlers there are: login, settings, and one for events that hands over and never waits."""
+        handlers = kopf.OperatorRegistry()
+
+        async def login(**kwargs: Any) -> Any:
+            if self._logins:
+                await asyncio.sleep(LOGIN_PAUSE)
+            self._logins += 1
+            return kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
+
+        async def seen(event: Any, **_: Any) -> None:
+            loop.call_soon_threadsafe(self._feed, event["type"], event["object"])
+
+        kopf.on.startup(registry=handlers)(_configure)
+        kopf.on.login(registry=handlers)(login)
+        kopf.on.event(GROUP, VERSION, PLURAL, registry=handlers)(seen)
+        return handlers
+
+
+def feeder(store: Store, queue: KeyedQueue) -> Feed:
+    """Takes events into the store and offers their keys."""
+
+    def feed(kind: str | None, body: Mapping[str, Any]) -> None:
         metadata = body["metadata"]
-        if event["type"] == "DELETED":
-            key = f"{metadata['namespace']}/{metadata['name']}"
-            entry = store.get(key)
-            if entry is not None and entry.uid == metadata["uid"]:
-                store.remove(key)
-                queue.forget(key)
+        key = f"{metadata['namespace']}/{metadata['name']}"
+        if kind != "DELETED":
+            if store.put(body) is not None:
+                queue.add(key)
             return
-        key_or_none = store.put(body)
-        if key_or_none is not None:
-            queue.add(key_or_none)
+        entry = store.get(key)
+        if entry is not None and entry.uid == metadata["uid"]:
+            store.remove(key)
+            queue.forget(key)
 
-    kopf.on.startup(registry=handlers)(configure)
-    kopf.on.login(registry=handlers)(login)
-    kopf.on.event(GROUP, VERSION, PLURAL, registry=handlers)(seen)
-    return handlers
+    return feed
 
 
-async def watch(handlers: kopf.OperatorRegistry, *, stop: asyncio.Event, ready: asyncio.Event) -> None:
-    """Runs kopf until `stop`. It ends with an error when the API server refuses us for good; the process must then
-    end too and be started anew."""
-    logging.getLogger("kopf").setLevel(logging.WARNING)
-    await kopf.operator(registry=handlers, clusterwide=True, standalone=True, stop_flag=stop, ready_flag=ready)
+def _configure(settings: kopf.OperatorSettings, **_: Any) -> None:
+    settings.peering.standalone = True
+    settings.posting.enabled = False
+    settings.persistence.diffbase_storage = _NoDiffBase()
+    settings.persistence.progress_storage = _NoProgress()
+    settings.queueing.idle_timeout = 1.0
+    settings.watching.chunk_size = 500
+    settings.watching.connect_timeout = 10
+    settings.networking.request_timeout = 30
+    settings.networking.connect_timeout = 10
+    settings.process.ultimate_exiting_timeout = None
 
 
 class _NoDiffBase(kopf.DiffBaseStorage):
