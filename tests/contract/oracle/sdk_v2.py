@@ -1,6 +1,6 @@
 """Runs inside the SDK's own venv: what SageMaker Python SDK v2 sends for training jobs, as JSON; nothing is judged here.
 
-Standard input: a JSON list of {case, recipe_name, recipe (YAML text), ...the seed's own variable names}.
+Standard input: a JSON list of {case, recipe_name, recipe (YAML text), ...the other arguments of `send`}.
 Standard output: {sdk, refused, calls, jobs: {case: {request, recipe, recipe_uri}}}. `request` is the body of
 CreateTrainingJob as it left, `recipe` the text that was uploaded to `recipe_uri`, `calls` every AWS operation of all
 jobs in order, `refused` every try to reach a network or start a program.
@@ -118,7 +118,7 @@ def send(
     train_dataset_s3_path: str,
     val_dataset_s3_path: str,
 ) -> dict[str, Any]:
-    """One training job launched as the seed launches it. The recipe is a local file: by name the SDK runs git."""
+    """One training job, launched as a user of the SDK launches it. The recipe is a local file: by name the SDK runs git."""
     training_recipe = str(folder / f"{recipe_name}.yaml")
     Path(training_recipe).write_text(recipe)
     estimator = PyTorch(

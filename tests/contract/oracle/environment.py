@@ -66,8 +66,8 @@ def _make(venv: Path, python: Path, lock: Path) -> None:
             said = said.decode(errors="replace") if isinstance(said, bytes) else said
             raise VenvUnavailable(
                 f"the venv of SageMaker Python SDK v2 could not be made at {venv} from {lock}:\n{said.strip()[-2000:]}\n"
-                "pip must reach a package index (or PIP_FIND_LINKS a folder with the locked wheels) once; afterwards "
-                f"the venv is kept. A venv made on another machine of the same kind can be copied to {venv.parent}."
+                "pip must reach a package index (or PIP_FIND_LINKS a folder with the locked wheels) once; "
+                "afterwards the venv is kept and needs no network."
             ) from error
 
 
