@@ -41,17 +41,54 @@ def _end_by_signal(number: int, frame: FrameType | None) -> None:
 @pace_option
 @click.option("--identity-scope", default="lab", show_default=True, metavar="NAME", help="SFT_IDENTITY_SCOPE.")
 @click.option("--without-aws", is_flag=True, help="Leave the simulated AWS out.")
-def up(directory: Path, pace: str, identity_scope: str, without_aws: bool) -> None:
+@click.option(
+    "--with-operator", is_flag=True, help="Install the chart, upload the examples' data and start the operator too."
+)
+def up(directory: Path, pace: str, identity_scope: str, without_aws: bool, with_operator: bool) -> None:
     """Start a lab in a folder and return when it is ready; it begins empty."""
+    if with_operator and without_aws:
+        raise click.UsageError("--with-operator needs the simulated AWS: leave --without-aws out")
     began = time.monotonic()
     try:
         lab = start_lab(directory, pace=pace, identity_scope=identity_scope, aws=not without_aws)
-    except (LabError, BinaryMissingError, OSError) as error:
+        if with_operator:
+            _run_operator(lab)
+    except (LabError, BinaryMissingError, OSError, TimeoutError, RuntimeError) as error:
         raise click.ClickException(str(error)) from error
     click.echo(f"lab is up in {lab.layout.root} ({time.monotonic() - began:.1f} s)")
     _print_addresses(lab)
+    if with_operator:
+        click.echo(f"  operator     its log: {lab.layout.logs}/operator.log")
     click.echo(f"  use it       . {lab.layout.shell_env}")
+    if with_operator:
+        click.echo("               kubectl apply -f examples/nova-lite-2-lora.yaml && kubectl get sft -w")
     click.echo(f"  end it       sft-lab down --dir {lab.layout.root}")
+
+
+def _run_operator(lab: Lab) -> None:
+    from . import installation, quickstart  # boto3 and rich, which no other command should wait for
+
+    if "operator" in lab.programs and lab.programs["operator"].pid() is not None:
+        return
+    quickstart.prepare(lab)
+    installation.start_operator(lab).wait_ready()
+
+
+@main.command(name="quickstart")
+@click.option(
+    "--dir",
+    "directory",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder of the lab, kept afterwards for a look; a temporary one by default.",
+)
+def tour(directory: Path | None) -> None:
+    """Show one job from apply to result, one refused and one failed, on this machine; everything ends with it."""
+    from . import quickstart
+
+    try:
+        quickstart.run(directory)
+    except (LabError, BinaryMissingError, OSError, TimeoutError, RuntimeError) as error:
+        raise click.ClickException(str(error)) from error
 
 
 @main.command()

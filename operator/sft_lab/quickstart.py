@@ -4,6 +4,7 @@ that a user would type shown before it runs."""
 from __future__ import annotations
 
 import json
+import os
 import sys
 import tempfile
 import time
@@ -21,8 +22,8 @@ from sft_lab.cluster.startup import start_lab
 from sft_lab.installation import ROOT, install_chart, start_operator
 
 BUCKET = "acme-ml-team"
-EXAMPLES = ROOT / "examples"
-DATA = EXAMPLES / "data"
+EXAMPLES = Path(os.path.relpath(ROOT / "examples"))
+DATA = ROOT / "examples" / "data"
 FAILURE = "AlgorithmError: ExecuteUserScriptError: CUDA out of memory. Tried to allocate 9.50 GiB"
 
 
@@ -60,14 +61,18 @@ class Tour:
         self._lab, self._console = lab, console
 
     def say(self, text: str) -> None:
-        self._console.print(f"\n[bold]{text}[/bold]")
+        self._console.print(f"\n[bold]{text}[/bold]", highlight=False, soft_wrap=True)
+
+    def line(self, text: str) -> None:
+        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def kubectl(self, *arguments: str) -> str:
         """Shows the command, runs it, shows what it prints."""
-        self._console.print("$ kubectl " + " ".join(arguments), style="cyan", markup=False, highlight=False)
+        shown = " ".join(f"'{word}'" if " " in word else word for word in arguments)
+        self._console.print(f"$ kubectl {shown}", style="cyan", markup=False, highlight=False, soft_wrap=True)
         done = self._lab.kubectl(*arguments, check=False)
         text = (done.stdout + done.stderr).rstrip()
-        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+        self.line(text)
         return text
 
     def job(self, name: str) -> dict[str, Any]:
@@ -88,7 +93,7 @@ class Tour:
                     live.update(_picture(name, status))
                 line = _line(status)
                 if live is None and line != last:
-                    self._console.print(f"{time.monotonic() - began:5.1f}s  {line}", markup=False, highlight=False)
+                    self.line(f"{time.monotonic() - began:5.1f}s  {line}")
                     last = line
                 if any(c["type"] == "Finished" and c["status"] == "True" for c in status.get("conditions", ())):
                     return body
@@ -135,19 +140,21 @@ def run(directory: Path | None = None) -> int:
             _tour(Tour(lab, console))
         finally:
             lab.stop()
-    console.print("\nEverything that was started has ended. `make lab` starts it again and leaves it running.")
+    console.print(
+        "\nEverything that was started has ended. `make lab` starts it again and leaves it running.", soft_wrap=True
+    )
     return 0
 
 
 def _tour(tour: Tour) -> None:
-    tour.say("1. A job that succeeds: LoRA on Nova Lite 2 with our 500 support dialogues")
+    tour.say("1. A job that succeeds: LoRA on Nova Lite 2 with 600 support dialogues")
     tour.kubectl("apply", "-f", str(EXAMPLES / "nova-lite-2-lora.yaml"))
     body = tour.follow("nova-lite-2-lora")
     tour.kubectl("get", "sft")
     artifacts = body["status"].get("artifacts") or {}
     tour.say(f"checkpoint: {artifacts.get('checkpoint')}\noutput:     {artifacts.get('output')}")
 
-    tour.say("2. A job that is refused: line by line the data is read before any money is spent")
+    tour.say("2. A job that is refused: the data is read line by line before any money is spent")
     tour.kubectl("apply", "-f", str(EXAMPLES / "bad-row.yaml"))
     tour.follow("bad-row")
     tour.kubectl("get", "sft", "bad-row", "-o", "jsonpath={.status.reason}: {.status.message}")
@@ -157,8 +164,8 @@ def _tour(tour: Tour) -> None:
     body = tour.follow("fails")
     failure = body["status"].get("failure") or {}
     tour.say(f"{failure.get('reason')}: {failure.get('message')}")
-    for line in failure.get("logTail") or []:
-        tour._console.print(f"  | {line}", markup=False, highlight=False)
+    for line in (failure.get("logTail") or [])[-5:]:
+        tour.line(f"  | {line}")
     tour.say(f"hint: {failure.get('hint')}")
     tour.kubectl("get", "sft")
     tour.kubectl("delete", "sft", "--all")
