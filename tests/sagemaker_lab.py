@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from tests.manifests import nova_lite_2_lora
 
 from sft_lab.awssim import serve
 from sft_lab.awssim.control import Sim
@@ -20,7 +22,6 @@ from sft_operator.platforms.base import JobView, Plan
 from sft_operator.platforms.sagemaker.platform import SageMakerPlatform
 from sft_operator.platforms.sagemaker.settings import SageMakerSettings
 from sft_operator.recipes.catalogue import default_catalogue
-from tests.manifests import nova_lite_2_lora
 
 ACCOUNT = "111122223333"
 BUCKET = "acme-ml-team"
@@ -37,7 +38,15 @@ ROWS = (ROW + "\n").encode() * 40
 NO_LIMITS = CallerSettings(
     rates={name: Rate(10_000, 10_000) for name in ("create", "stop", "list", "describe", "logs")}
 )
-_FOREIGN = ("AWS_CA_BUNDLE", "AWS_PROFILE", "AWS_SESSION_TOKEN", "HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")
+_FOREIGN = (
+    "AWS_CA_BUNDLE",
+    "AWS_PROFILE",
+    "AWS_SESSION_TOKEN",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "http_proxy",
+    "https_proxy",
+)
 
 
 def view(
@@ -45,6 +54,12 @@ def view(
 ) -> JobView:
     spec = SFTJobSpec.model_validate(nova_lite_2_lora(edits)["spec"])
     return JobView(namespace="ml-team", name=name, uid=uid, spec=spec, identity_scope=scope, **more)
+
+
+async def until(condition: Callable[[], bool], seconds: float = 20) -> None:
+    async with asyncio.timeout(seconds):
+        while not condition():  # noqa: ASYNC110 -- what is waited for is in another process
+            await asyncio.sleep(0.01)
 
 
 @dataclass
@@ -90,7 +105,9 @@ def lab(sim: Sim, settings: SageMakerSettings | None = None, clients: ClientSett
     sim.reset()
     calls: list[tuple[str, str, str]] = []
     caller = AWSCaller(
-        Clients(clients), NO_LIMITS, observe=lambda service, operation, code, _: calls.append((service, operation, code))
+        Clients(clients),
+        NO_LIMITS,
+        observe=lambda service, operation, code, _: calls.append((service, operation, code)),
     )
     made = Lab(sim, caller, SageMakerPlatform(caller, default_catalogue(), settings), calls)
     made.s3().create_bucket(Bucket=BUCKET)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import os
 import tarfile
 from collections.abc import Callable
 
@@ -34,8 +35,6 @@ def read(packed: bytes) -> output.Output:
 
 
 def _memfile(packed: bytes) -> int:
-    import os
-
     handle = os.memfd_create("output")
     os.write(handle, packed)
     os.lseek(handle, 0, 0)
@@ -131,9 +130,7 @@ def test_what_is_no_archive_is_a_problem_not_an_error(packed: bytes) -> None:
 
 @pytest.mark.parametrize("kept", [0.3, 0.9])
 def test_a_truncated_archive_is_a_problem_not_an_error(kept: float) -> None:
-    import random
-
-    packed = tar({"big.bin": random.Random(0).randbytes(200_000), "manifest.json": MANIFEST})
+    packed = tar({"big.bin": os.urandom(200_000), "manifest.json": MANIFEST})
     found = read(packed[: int(len(packed) * kept)])
     assert found.checkpoint is None
     assert found.problem is not None

@@ -76,7 +76,10 @@ _KNOWN = (
     [
         ("AlgorithmError: ExecuteUserScriptError: ExitCode 1", Reason.ALGORITHM_ERROR),
         ("AlgorithmError: torch.cuda.OutOfMemoryError: CUDA out of memory. Tried to allocate", Reason.OUT_OF_MEMORY),
-        ("AlgorithmError: Please use an instance with more memory, out of memory, exit code: 137", Reason.OUT_OF_MEMORY),
+        (
+            "AlgorithmError: Please use an instance with more memory, out of memory, exit code: 137",
+            Reason.OUT_OF_MEMORY,
+        ),
         (
             "CapacityError: Unable to provision requested ML compute capacity. Please retry using a different ML "
             "instance type.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from ...api import durations, identity, metadata
@@ -19,8 +20,8 @@ from .request import RecipeJob, create_request
 PLATFORM = "SageMaker"
 DEFAULT_MAX_RUNTIME = "120h"
 TAG_LIMIT = 50
-_ASSUMED_ROWS = 10_000_000
-"""Rows that a plan made before the data was read assumes: so many that no number of epochs is too few."""
+_ASSUMED_ROWS = (10_000, 1_000_000, 1_000)
+"""Rows that a plan made before the data was read assumes: a refusal that one of them does not meet may be for the rows."""
 
 
 def make_plan(job: JobView, facts: DatasetStatus | None, catalogue: Catalogue) -> Plan | Refusal:
@@ -31,8 +32,16 @@ def make_plan(job: JobView, facts: DatasetStatus | None, catalogue: Catalogue) -
 
 def precheck(job: JobView, catalogue: Catalogue) -> Refusal | None:
     """What can be refused before any data is read."""
-    planned = _plan(job, _ASSUMED_ROWS, {}, catalogue)
-    return planned if isinstance(planned, Refusal) else None
+    common: Refusal | None = None
+    for rows in _ASSUMED_ROWS:
+        planned = _plan(job, rows, {}, catalogue)
+        if isinstance(planned, Plan):
+            return None
+        if common is None:
+            common = planned
+        said = {finding.field for finding in planned.findings}
+        common = replace(common, findings=tuple(finding for finding in common.findings if finding.field in said))
+    return common if common is not None and common.findings else None
 
 
 def data_objects(spec: SFTJobSpec) -> tuple[DataObject, ...]:
