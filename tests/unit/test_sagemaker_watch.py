@@ -248,6 +248,22 @@ async def test_a_stop_is_tagged_with_its_cause_and_stopping_again_is_no_error(aw
     await aws.platform.stop(RunRef("SageMaker", "111122223333", "us-east-1", "sft-never-was-0-1"), cause="Stop")
 
 
+async def test_a_job_that_somebody_else_made_under_our_name_is_not_stopped(aws: Lab) -> None:
+    ref = await launch(aws, training=100_000)
+    arn, keys = aws.sim.job(ref.job_name)["arn"], list(aws.sim.job(ref.job_name)["tags"])
+    aws.caller.clients.get("sagemaker", "us-east-1").delete_tags(ResourceArn=arn, TagKeys=keys)
+    await aws.platform.stop(ref, cause="Delete")
+    assert aws.sim.job(ref.job_name)["status"] == "InProgress"
+
+
+async def test_a_run_whose_cause_cannot_be_tagged_is_stopped_all_the_same(aws: Lab) -> None:
+    ref = await launch(aws, training=100_000)
+    aws.sim.fail("AddTags", code="AccessDeniedException")
+    await aws.platform.stop(ref, cause="Delete")
+    aws.sim.advance(600)
+    assert aws.sim.job(ref.job_name)["status"] == "Stopped"
+
+
 async def test_a_stop_that_aws_does_not_take_is_unavailable(aws: Lab) -> None:
     ref = await launch(aws, training=100_000)
     aws.sim.fail("StopTrainingJob", code="ThrottlingException")

@@ -27,7 +27,7 @@ _CLASSES: Mapping[tuple[str, str], str] = {
     ("sagemaker", "AddTags"): "stop",
     ("sagemaker", "ListTrainingJobs"): "list",
     ("sagemaker", "DescribeTrainingJob"): "describe",
-    ("sagemaker", "ListTags"): "describe",
+    ("sagemaker", "ListTags"): "stop",
     ("logs", "DescribeLogStreams"): "logs",
     ("logs", "GetLogEvents"): "logs",
 }
@@ -82,9 +82,14 @@ class AWSCaller:
         }
         self._buckets: dict[tuple[str, str, str], TokenBucket] = {}
 
-    async def call(self, service: str, operation: str, region: str, *, account: str = "", **params: Any) -> Any:
-        """One operation, its parameters in AWS's own names; the parsed answer. Raises AWSError."""
-        kind = _CLASSES.get((service, operation), "")
+    async def call(
+        self, service: str, operation: str, region: str, *, account: str = "", kind: str | None = None, **params: Any
+    ) -> Any:
+        """One operation, its parameters in AWS's own names; the parsed answer. Raises AWSError.
+
+        `kind` takes another bucket than the operation's own: a look that a launch waits for is no polling.
+        """
+        kind = _CLASSES.get((service, operation), "") if kind is None else kind
         purpose = Purpose.POLL if kind in _POLLING else Purpose.ACT
         await self._go(account, region, kind)
         method = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", operation).lower()

@@ -21,6 +21,7 @@ from ..base import (
     SubmitOutcome,
 )
 from . import heads, plan, stop
+from . import tags as tag_store
 from .check import DatasetChecks
 from .result import collect
 from .settings import SageMakerSettings
@@ -85,7 +86,10 @@ class SageMakerPlatform:
         return await collect(self._caller, ref, observation, effective)
 
     async def tag(self, ref: RunRef, tags: Mapping[str, str]) -> None:
-        await stop.tag(self._caller, ref, tags)
+        try:
+            await tag_store.add(self._caller, ref, tags)
+        except AWSError as error:
+            raise unavailable(error) from error
 
     def close(self) -> None:
         """Ends the processes that check data."""

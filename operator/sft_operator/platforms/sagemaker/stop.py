@@ -1,15 +1,14 @@
-"""Asking for the end of a run, and changing its tags."""
+"""Asking for the end of a run."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
 
 from ...api import metadata
 from ...aws.caller import AWSCaller
 from ...aws.errors import AWSError, ErrorClass, classify
-from ...aws.identity import training_job_arn
 from ..base import RunRef
+from . import tags
 from .unavailable import unavailable
 
 log = logging.getLogger(__name__)
@@ -17,9 +16,13 @@ log = logging.getLogger(__name__)
 
 async def stop(caller: AWSCaller, ref: RunRef, cause: str) -> None:
     """The cause is written first: a stop by delete lets a later resource of the same identity start anew. A job that
-    is not there, or has ended, is no error. Raises PlatformUnavailable."""
+    is not there, has ended, or carries no tags of ours is no error. Raises PlatformUnavailable."""
     try:
-        await _add_tags(caller, ref, {metadata.TAG_STOPPED_BY: cause})
+        if metadata.TAG_SCOPE not in await tags.read(caller, ref):
+            # the name was promised to this run and taken by somebody else before its create
+            log.warning("a training job that is not ours is not stopped", extra={"run": ref.job_name})
+            return
+        await tags.add(caller, ref, {metadata.TAG_STOPPED_BY: cause})
     except AWSError as error:
         # without the tag a re-created resource takes over the stopped run: a nuisance, running on is worse
         if classify(error).error_class is not ErrorClass.NOT_FOUND:
@@ -29,22 +32,3 @@ async def stop(caller: AWSCaller, ref: RunRef, cause: str) -> None:
     except AWSError as error:
         if classify(error).error_class is not ErrorClass.NOT_FOUND:
             raise unavailable(error) from error
-
-
-async def tag(caller: AWSCaller, ref: RunRef, tags: Mapping[str, str]) -> None:
-    """Adds tags to a live run. Raises PlatformUnavailable."""
-    try:
-        await _add_tags(caller, ref, tags)
-    except AWSError as error:
-        raise unavailable(error) from error
-
-
-async def _add_tags(caller: AWSCaller, ref: RunRef, tags: Mapping[str, str]) -> None:
-    await caller.call(
-        "sagemaker",
-        "AddTags",
-        ref.region,
-        account=ref.account,
-        ResourceArn=training_job_arn(ref.account, ref.region, ref.job_name),
-        Tags=[{"Key": key, "Value": value} for key, value in tags.items()],
-    )

@@ -12,8 +12,8 @@ from ...aws.constraints import violations
 from ...aws.errors import AWSError, ErrorClass, classify
 from ...aws.identity import object_arn
 from ...aws.objects import S3Uri
-from ..base import JobView, Plan, Refusal, SubmitKind, SubmitOutcome, Upload
-from . import existing
+from ..base import JobView, Plan, Refusal, RunRef, SubmitKind, SubmitOutcome, Upload
+from . import existing, tags
 from .heads import unchanged
 from .policy import statement
 from .unavailable import refusal, sentence, unavailable
@@ -90,9 +90,11 @@ class Submitter:
     async def _look(self, plan: Plan, job: JobView, cause: AWSError) -> SubmitOutcome:
         try:
             described = await self._caller.call(
-                "sagemaker", "DescribeTrainingJob", plan.region, account=plan.account, TrainingJobName=plan.job_name
-            )
-            tags = await read_tags(self._caller, plan.region, plan.account, described["TrainingJobArn"])
+                "sagemaker", "DescribeTrainingJob", plan.region, account=plan.account, kind="create",
+                TrainingJobName=plan.job_name,
+            )  # fmt: skip
+            ref = RunRef(plan.platform, plan.account, plan.region, plan.job_name)
+            found = await tags.read(self._caller, ref)
         except AWSError as error:
             # The job may exist and not be shown yet, so even a plain refusal stays open: the name makes trying safe.
             found_none = classify(error).error_class is ErrorClass.NOT_FOUND
@@ -105,19 +107,7 @@ class Submitter:
                 refusal=Refusal(reason, (Finding("status.jobName", text),)),
                 retry_after=_UNSURE_PAUSE if found_none else max(_UNSURE_PAUSE, verdict.retry_after or 0),
             )
-        return existing.outcome(plan, job, described, tags)
-
-
-async def read_tags(caller: AWSCaller, region: str, account: str, arn: str) -> dict[str, str]:
-    """All tags of a training job. Raises AWSError."""
-    tags: dict[str, str] = {}
-    more: dict[str, str] = {}
-    while True:
-        page = await caller.call("sagemaker", "ListTags", region, account=account, ResourceArn=arn, **more)
-        tags |= {tag["Key"]: tag["Value"] for tag in page.get("Tags", ())}
-        if not page.get("NextToken"):
-            return tags
-        more = {"NextToken": page["NextToken"]}
+        return existing.outcome(plan, job, described, found)
 
 
 def _create_refused(error: AWSError) -> SubmitOutcome:

@@ -1,0 +1,33 @@
+"""Reading and writing the tags of a training job; what they mean for a launch is in existing.py."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ...aws.caller import AWSCaller
+from ...aws.identity import training_job_arn
+from ..base import RunRef
+
+
+async def read(caller: AWSCaller, ref: RunRef) -> dict[str, str]:
+    """All tags. Raises AWSError."""
+    tags: dict[str, str] = {}
+    more: dict[str, str] = {}
+    while True:
+        page = await caller.call(
+            "sagemaker", "ListTags", ref.region, account=ref.account, ResourceArn=_arn(ref), **more
+        )
+        tags |= {tag["Key"]: tag["Value"] for tag in page.get("Tags", ())}
+        if not page.get("NextToken"):
+            return tags
+        more = {"NextToken": page["NextToken"]}
+
+
+async def add(caller: AWSCaller, ref: RunRef, tags: Mapping[str, str]) -> None:
+    """Raises AWSError."""
+    sent = [{"Key": key, "Value": value} for key, value in tags.items()]
+    await caller.call("sagemaker", "AddTags", ref.region, account=ref.account, ResourceArn=_arn(ref), Tags=sent)
+
+
+def _arn(ref: RunRef) -> str:
+    return training_job_arn(ref.account, ref.region, ref.job_name)
