@@ -53,6 +53,7 @@ class Watch:
     ) -> None:
         self._caller, self._settings, self._runs = caller, settings, runs
         self._monotonic, self._swept = monotonic, swept
+        self._tick = min(settings.tick, settings.sweep_interval / 2)
         self._scopes: dict[tuple[str, str], _Scope] = {}
         self._logs: dict[RunRef, _Log] = {}
         self._news: asyncio.Queue[Item] = asyncio.Queue()
@@ -63,7 +64,7 @@ class Watch:
             while True:
                 self._begin_what_is_due()
                 try:
-                    yield await asyncio.wait_for(self._news.get(), self._settings.tick)
+                    yield await asyncio.wait_for(self._news.get(), self._tick)
                 except TimeoutError:
                     continue
                 while not self._news.empty():
