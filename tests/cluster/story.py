@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
+
+import boto3
+from tests.manifests import Manifest, nova_lite_2_lora
 
 from sft_lab.awssim.control import Call, Sim
 from sft_lab.cluster.lab import Lab
@@ -27,6 +34,11 @@ SETTINGS = {
     "SFT_CREATE_RATE": "50",
     "SFT_LOG_RATE": "50",
 }
+
+
+def unchecked(edits: Mapping[str, Any] | None = None, /, *, name: str = "nova-lite-2-lora") -> Manifest:
+    """The seed's job without the reading of its data, for stories in which the data plays no part."""
+    return nova_lite_2_lora({"dataset.check": "Skip", **(edits or {})}, name=name)
 
 
 def wait_for(
@@ -60,6 +72,21 @@ class World:
     def apply(self, manifest: Mapping[str, Any]) -> Job:
         self.kubectl("apply", "-f", "-", text=json.dumps(manifest))
         return Job(self, manifest["metadata"]["name"])
+
+    def course(self, **fields: Any) -> None:
+        """What happens to the training jobs that are created from now on; fields of awssim's scripts."""
+        self.aws.script("*", **{**PACE, **fields})
+
+    @property
+    def sagemaker(self) -> Any:
+        """SageMaker as somebody beside the operator would use it."""
+        return boto3.client(
+            "sagemaker",
+            endpoint_url=self.lab.aws_endpoint,
+            region_name="us-east-1",
+            aws_access_key_id=self.lab.env["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=self.lab.env["AWS_SECRET_ACCESS_KEY"],
+        )
 
     def restart_operator(self) -> None:
         """Starts the operator anew after it was killed; returns when it is ready."""
@@ -119,6 +146,35 @@ class Job:
         wait_for(f"{self.name} finished", finished, seconds=seconds, told=lambda: json.dumps(seen)[:3000])
         return seen
 
+    def wait(self, *conditions: str, seconds: float = PATIENCE) -> None:
+        """As a script does: `kubectl wait --for=condition=...`, one after the other."""
+        for condition in conditions:
+            self.world.kubectl("wait", f"sft/{self.name}", f"--for=condition={condition}", f"--timeout={seconds:.0f}s")
+
+    @contextmanager
+    def watched(self) -> Iterator[list[dict[str, Any]]]:
+        """Every version of the resource that `kubectl get --watch` shows from now on; the list is complete after the
+        block."""
+        seen: list[dict[str, Any]] = []
+        command = [
+            str(self.world.lab.layout.bin / "kubectl"), "--namespace", self.world.namespace,
+            "get", "sft", "--field-selector", f"metadata.name={self.name}", "--watch", "--output=json",
+        ]  # fmt: skip
+        with tempfile.NamedTemporaryFile() as printed:
+            watch = subprocess.Popen(command, env=self.world.lab.env, stdout=printed)
+            try:
+                yield seen
+                version = (self.body or {}).get("metadata", {}).get("resourceVersion")
+
+                def complete() -> bool:
+                    seen[:] = _documents(Path(printed.name).read_text())
+                    return bool(seen) and version in (None, seen[-1]["metadata"]["resourceVersion"])
+
+                wait_for(f"the watch of {self.name} shows version {version}", complete)
+            finally:
+                watch.terminate()
+                watch.wait()
+
     def until_gone(self, *, seconds: float = PATIENCE) -> None:
         wait_for(
             f"{self.name} gone", lambda: self.body is None, seconds=seconds, told=lambda: json.dumps(self.body)[:3000]
@@ -132,6 +188,11 @@ class Job:
         self.world.kubectl("delete", "sft", self.name, "--wait=false")
 
     @property
+    def run(self) -> dict[str, Any]:
+        """Its training job as AWS knows it; fields of awssim's /_sim/jobs."""
+        return self.world.aws.job(self.job_name)
+
+    @property
     def job_name(self) -> str:
         """Of its run on AWS; waits for the intent."""
         name: str = wait_for(f"{self.name} has a run", lambda: self.status.get("jobName"))
@@ -142,7 +203,7 @@ class Job:
         listed = json.loads(
             self.world.kubectl("get", "events", "--field-selector", f"involvedObject.name={self.name}", "-o", "json")
         )
-        ordered = sorted(listed["items"], key=lambda event: event["metadata"]["creationTimestamp"])
+        ordered = sorted(listed["items"], key=lambda event: int(event["metadata"]["resourceVersion"]))
         return [(event["reason"], event["message"]) for event in ordered]
 
     def calls(self, operation: str) -> list[Call]:
@@ -161,3 +222,16 @@ class Job:
             tags.get("sft-operator.dev/namespace") == self.world.namespace
             and tags.get("sft-operator.dev/name") == self.name
         )
+
+
+def _documents(text: str) -> Iterator[dict[str, Any]]:
+    """JSON documents one after another, as kubectl prints them while it watches; one that was cut off is left out."""
+    decoder, at = json.JSONDecoder(), 0
+    while at < len(text):
+        try:
+            document, at = decoder.raw_decode(text, at)
+        except json.JSONDecodeError:
+            return
+        yield document
+        while at < len(text) and text[at].isspace():
+            at += 1
