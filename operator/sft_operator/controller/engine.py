@@ -113,6 +113,7 @@ class Engine:
             if isinstance(decision.action, AddFinalizer | ReleaseFinalizer):
                 present = isinstance(decision.action, AddFinalizer)
                 self._store.put(await self._kube.set_finalizer(entry.body, present=present))
+                self._metrics.writes.labels("finalizer").inc()
                 continue
             await self._actions.perform(key, entry, decision.action)
         log.warning("%d passes in a row did not settle the job; it waits", MAX_PASSES)
@@ -132,7 +133,8 @@ class Engine:
         patch = merge_patch(standing, wire(decision.status))
         if not patch:
             return False
-        if patch.keys() <= _PROGRESS_ONLY:
+        progress_only = patch.keys() <= _PROGRESS_ONLY
+        if progress_only:
             wait = entry.progress_written + self._progress_interval - time.monotonic()
             if wait > 0:
                 self._queue.add_after(key, wait)
@@ -140,12 +142,13 @@ class Engine:
         entry.progress_written = time.monotonic()
         before = entry.job.status
         body = await self._kube.patch_status(entry.job.namespace, entry.job.name, patch)
-        self._metrics.status_writes.inc()
+        self._metrics.writes.labels("progress" if progress_only else "state").inc()
         self._store.put(body)
         for event in events(before, decision.status):
             log.info("%s: %s", event.reason, event.message)
             with suppress(KubeError):
                 await self._kube.tell(body, event)
+                self._metrics.writes.labels("event").inc()
         return True
 
 

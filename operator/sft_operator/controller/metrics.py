@@ -23,7 +23,12 @@ class Metrics:
         self.reconcile_errors = Counter(
             "sft_reconcile_errors", "Passes that ended in an error nobody expected.", registry=self.registry
         )
-        self.status_writes = Counter("sft_status_writes", "Status patches sent.", registry=self.registry)
+        self.writes = Counter(
+            "sft_kubernetes_writes",
+            "Writes to the API server: state, progress (coalesced), finalizer, event.",
+            ["kind"],
+            registry=self.registry,
+        )
         self.aws_calls = Counter(
             "sft_aws_calls", "AWS calls by operation and error code.", ["service", "operation", "code"],
             registry=self.registry,

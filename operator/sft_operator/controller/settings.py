@@ -31,7 +31,12 @@ class Settings(BaseSettings):
         "rebuilt, so that runs are found again; never give two environments the same.",
     )
     leader: bool = Field(True, description="Whether this process acts. Exactly one process per environment may.")
-    workers: int = Field(16, ge=1, le=256, description="Jobs that are worked on at once.")
+    workers: int = Field(
+        64,
+        ge=1,
+        le=256,
+        description="Jobs that are worked on at once; they wait for answers far more than they compute.",
+    )
     aws_threads: int = Field(
         12, ge=1, le=64, description="Calls that act on AWS in flight at once; polling has threads of its own."
     )
