@@ -291,7 +291,7 @@ class Cloud:
                 news = self._news(ref, memory[ref])
                 if news is not None:
                     yield ref, news
-            await asyncio.sleep(1.0)
+            await asyncio.sleep(1.0 if memory else 5.0)
 
     def _news(self, ref: RunRef, known: _Memory) -> Observation | PlatformUnavailable | None:
         self._pass_time()

@@ -208,5 +208,5 @@ def test_a_run_whose_resource_is_not_deleted_is_never_stopped() -> None:
         world.apply()
         world.aws.run()
         world.until("Running")
-        world.advance(86400 * 5)
+        world.advance(6 * 3600)
         assert world.aws.stops == []

@@ -96,7 +96,7 @@ def test_a_finished_job_costs_nothing_more() -> None:
         world.advance(60)
         writes = len(world.cluster.writes)
         world.restart_operator()
-        world.advance(86400)
+        world.advance(7200)
         assert len(world.cluster.writes) == writes
         assert world.aws.submits == 1
         entry = world.store.get(world.key)

@@ -18,11 +18,11 @@ def running(world: World, edits: dict[str, object] | None = None) -> None:
 
 def test_a_job_applied_suspended_launches_nothing_until_it_is_resumed() -> None:
     with World() as world:
-        world.apply({"runPolicy.suspend": True})
+        world.apply({"runPolicy.suspend": True, "runPolicy.pendingDeadline": "1h"})
         assert world.phase == "Suspended"
         assert world.says("Suspended") == ("True", "Suspended")
         assert world.says("Reconciling") == ("False", "Settled")
-        world.advance(86400 * 3)
+        world.advance(2 * 3600)
         assert (world.aws.checks, world.aws.submits) == (0, 0)
         world.apply({"runPolicy.suspend": False})
         world.advance(30)
@@ -34,7 +34,7 @@ def test_a_job_applied_suspended_launches_nothing_until_it_is_resumed() -> None:
 
 def test_suspending_a_running_job_stops_it_and_resuming_is_a_new_attempt() -> None:
     with World() as world:
-        running(world)
+        running(world, {"runPolicy.pendingDeadline": "1h"})
         world.advance(3600)
         world.apply({"runPolicy.suspend": True})
         assert world.phase == "Stopping"
@@ -47,7 +47,7 @@ def test_suspending_a_running_job_stops_it_and_resuming_is_a_new_attempt() -> No
         assert "stopRequest" not in world.status
         assert world.status["priorRuntimeSeconds"] >= 3600
         used = world.status["priorRuntimeSeconds"]
-        world.advance(86400 * 2)
+        world.advance(2 * 3600)
         world.apply({"runPolicy.suspend": False})
         world.advance(30)
         assert world.phase == "Starting"
@@ -65,10 +65,10 @@ def test_suspending_a_running_job_stops_it_and_resuming_is_a_new_attempt() -> No
 
 def test_a_resume_that_has_to_wait_stays_the_next_attempt() -> None:
     with World() as world:
-        running(world)
+        running(world, {"runPolicy.pendingDeadline": "1h"})
         world.apply({"runPolicy.suspend": True})
         world.until("Suspended")
-        world.advance(86400 * 2)
+        world.advance(2 * 3600)
         world.aws.plan_refusal = refusal(Reason.POLICY_DENIED)
         world.apply({"runPolicy.suspend": False})
         world.advance(600)
@@ -83,7 +83,7 @@ def test_a_resume_that_has_to_wait_stays_the_next_attempt() -> None:
 def test_a_resumed_job_has_its_whole_pending_deadline_again() -> None:
     with World() as world:
         world.apply({"runPolicy.suspend": True, "runPolicy.pendingDeadline": "1h"})
-        world.advance(86400)
+        world.advance(2 * 3600)
         world.aws.create_refusal = refusal(Reason.QUOTA_EXCEEDED)
         world.apply({"runPolicy.suspend": False})
         world.advance(3000)
