@@ -80,13 +80,21 @@ class World:
     @property
     def sagemaker(self) -> Any:
         """SageMaker as somebody beside the operator would use it."""
+        return self.client("sagemaker")
+
+    def client(self, service: str) -> Any:
+        """A service of the simulated AWS as somebody beside the operator would use it."""
         return boto3.client(
-            "sagemaker",
+            service,
             endpoint_url=self.lab.aws_endpoint,
             region_name="us-east-1",
             aws_access_key_id=self.lab.env["AWS_ACCESS_KEY_ID"],
             aws_secret_access_key=self.lab.env["AWS_SECRET_ACCESS_KEY"],
         )
+
+    def log_lines(self) -> list[dict[str, Any]]:
+        """What the operator has logged since it was last started; every line must be JSON."""
+        return [json.loads(line) for line in self.operator.program.log.read_text().splitlines()]
 
     def restart_operator(self) -> None:
         """Starts the operator anew after it was killed; returns when it is ready."""
