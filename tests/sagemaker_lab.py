@@ -109,7 +109,7 @@ def lab(sim: Sim, settings: SageMakerSettings | None = None, clients: ClientSett
         NO_LIMITS,
         observe=lambda service, operation, code, _: calls.append((service, operation, code)),
     )
-    made = Lab(sim, caller, SageMakerPlatform(caller, default_catalogue(), settings), calls)
+    made = Lab(sim, caller, SageMakerPlatform(caller, default_catalogue(), settings, identity_scope="lab"), calls)
     made.s3().create_bucket(Bucket=BUCKET)
     made.put("train.jsonl")
     made.put("val.jsonl")

@@ -256,6 +256,13 @@ async def test_a_job_that_somebody_else_made_under_our_name_is_not_stopped(aws: 
     assert aws.sim.job(ref.job_name)["status"] == "InProgress"
 
 
+async def test_a_run_of_another_environment_is_not_stopped(aws: Lab) -> None:
+    plan = aws.plan(view(scope="prod-eu"))
+    await aws.platform.submit(plan, view(scope="prod-eu"), None)
+    await aws.platform.stop(aws.platform.ref(plan.effective, plan.job_name), cause="Stop")
+    assert "StopTrainingJob" not in aws.sagemaker_calls()
+
+
 async def test_a_run_whose_cause_cannot_be_tagged_is_stopped_all_the_same(aws: Lab) -> None:
     ref = await launch(aws, training=100_000)
     aws.sim.fail("AddTags", code="AccessDeniedException")

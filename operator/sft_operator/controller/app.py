@@ -38,7 +38,11 @@ async def run(settings: Settings) -> int:
     metrics = Metrics(store, lambda: len(queue), sweeps.age)
     caller = AWSCaller(settings=_caller_settings(settings), observe=metrics.aws_call)
     platform = SageMakerPlatform(
-        caller, load_catalogue(settings.catalogue_dir), _sagemaker_settings(settings), swept=sweeps.swept
+        caller,
+        load_catalogue(settings.catalogue_dir),
+        _sagemaker_settings(settings),
+        identity_scope=settings.identity_scope,
+        swept=sweeps.swept,
     )
     watching = Watching(feeder(store, queue), kube.served)
     health = Health(lambda: watching.open)

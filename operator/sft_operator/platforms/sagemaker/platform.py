@@ -31,7 +31,8 @@ from .watch import Watch
 
 
 class SageMakerPlatform:
-    """`swept` is told (account, region) after each sweep, for a gauge of its age."""
+    """Runs of another `identity_scope` are never stopped. `swept` is told (account, region) after each sweep, for a
+    gauge of its age."""
 
     name = plan.PLATFORM
 
@@ -41,11 +42,12 @@ class SageMakerPlatform:
         catalogue: Catalogue,
         settings: SageMakerSettings | None = None,
         *,
+        identity_scope: str,
         swept: Callable[[str, str], None] = lambda *_: None,
     ) -> None:
         self._caller, self._catalogue = caller, catalogue
         self._settings = settings or SageMakerSettings()
-        self._swept = swept
+        self._scope, self._swept = identity_scope, swept
         self._submitter = Submitter(caller)
         self._checks = DatasetChecks(processes=self._settings.check_processes, idle=self._settings.check_idle)
 
@@ -80,7 +82,7 @@ class SageMakerPlatform:
         return Watch(self._caller, self._settings, runs, swept=self._swept).stream()
 
     async def stop(self, ref: RunRef, *, cause: str) -> None:
-        await stop.stop(self._caller, ref, cause)
+        await stop.stop(self._caller, ref, cause, self._scope)
 
     async def result(self, ref: RunRef, observation: Observation, effective: Effective) -> Result:
         return await collect(self._caller, ref, observation, effective)

@@ -14,11 +14,11 @@ from .unavailable import unavailable
 log = logging.getLogger(__name__)
 
 
-async def stop(caller: AWSCaller, ref: RunRef, cause: str) -> None:
+async def stop(caller: AWSCaller, ref: RunRef, cause: str, scope: str) -> None:
     """The cause is written first: a stop by delete lets a later resource of the same identity start anew. A job that
-    is not there, has ended, or carries no tags of ours is no error. Raises PlatformUnavailable."""
+    is not there, has ended, or is not of our identity scope is no error. Raises PlatformUnavailable."""
     try:
-        if metadata.TAG_SCOPE not in await tags.read(caller, ref):
+        if (await tags.read(caller, ref)).get(metadata.TAG_SCOPE) != scope:
             # the name was promised to this run and taken by somebody else before its create
             log.warning("a training job that is not ours is not stopped", extra={"run": ref.job_name})
             return
