@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from ..api.status import SFTJobStatus
@@ -12,22 +13,39 @@ STATUS_LIMIT = 16 * 1024
 
 
 def cut(text: str, limit: int = MESSAGE_LIMIT) -> str:
+    """At most `limit` characters; the last one shows that there was more."""
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
 def fitted(status: SFTJobStatus) -> SFTJobStatus:
-    """The status under STATUS_LIMIT: what is told least is cut first, until it fits. What the next step decides by
+    """The status under STATUS_LIMIT: what is missed least is cut first, until it fits. What later steps decide by
     (names, digests, data files) is never cut."""
-    for reduce in _REDUCTIONS:
+    for reduction in _REDUCTIONS:
         if size(status) < STATUS_LIMIT:
             break
-        status = status.model_copy(update=reduce(status))
+        status = status.model_copy(update=reduction(status))
     return status
 
 
 def size(status: SFTJobStatus) -> int:
     """Bytes of the status as JSON."""
     return len(status.model_dump_json(by_alias=True, exclude_none=True).encode())
+
+
+def _squeezed(text: str, limit: int) -> str:
+    """At most `limit` bytes of JSON, which a character may take six of."""
+    if _bytes(text) <= limit:
+        return text
+    left = limit - _bytes("…")
+    for place, letter in enumerate(text):
+        left -= _bytes(letter)
+        if left < 0:
+            return text[:place] + "…"
+    return text
+
+
+def _bytes(text: str) -> int:
+    return len(json.dumps(text, ensure_ascii=False).encode()) - 2
 
 
 def _stages_without_words(status: SFTJobStatus) -> dict[str, Any]:
@@ -37,41 +55,41 @@ def _stages_without_words(status: SFTJobStatus) -> dict[str, Any]:
 def _short_conditions(status: SFTJobStatus) -> dict[str, Any]:
     return {
         "conditions": [
-            condition.model_copy(update={"message": cut(condition.message, 300)})
+            condition.model_copy(update={"message": _squeezed(condition.message, 300)})
             for condition in status.conditions or []
         ]
     }
 
 
 def _few_row_errors(status: SFTJobStatus) -> dict[str, Any]:
-    errors = status.dataset.errors if status.dataset else None
-    if status.dataset is None or not errors:
+    if status.dataset is None or not status.dataset.errors:
         return {}
-    return {"dataset": status.dataset.model_copy(update={"errors": [cut(line, 200) for line in errors[:5]]})}
-
-
-def _few_warnings(status: SFTJobStatus) -> dict[str, Any]:
-    return {"warnings": (status.warnings or [])[:5] or None}
+    errors = [_squeezed(line, 200) for line in status.dataset.errors[:5]]
+    return {"dataset": status.dataset.model_copy(update={"errors": errors})}
 
 
 def _late_stages(status: SFTJobStatus) -> dict[str, Any]:
     return {"timeline": (status.timeline or [])[-15:] or None}
 
 
-def _short_log(status: SFTJobStatus) -> dict[str, Any]:
-    if status.failure is None or status.failure.log_tail is None:
-        return {}
-    lines = [cut(line, 200) for line in status.failure.log_tail[-10:]]
-    return {"failure": status.failure.model_copy(update={"log_tail": lines})}
+def _few_warnings(status: SFTJobStatus) -> dict[str, Any]:
+    # whole ones: a warning in other words would be told again as a new one
+    return {"warnings": (status.warnings or [])[:5] or None}
 
 
 def _short_messages(status: SFTJobStatus) -> dict[str, Any]:
     failure = status.failure
     if failure is not None:
-        failure = failure.model_copy(
-            update={"message": cut(failure.message, 500), "hint": cut(failure.hint or "", 300)}
-        )
-    return {"message": cut(status.message or "", 500), "failure": failure}
+        hint = _squeezed(failure.hint, 300) if failure.hint else None
+        failure = failure.model_copy(update={"message": _squeezed(failure.message, 1000), "hint": hint})
+    return {"message": _squeezed(status.message or "", 500), "failure": failure}
+
+
+def _short_log(status: SFTJobStatus) -> dict[str, Any]:
+    if status.failure is None or not status.failure.log_tail:
+        return {}
+    lines = [_squeezed(line, 200) for line in status.failure.log_tail[-10:]]
+    return {"failure": status.failure.model_copy(update={"log_tail": lines})}
 
 
 def _bare(status: SFTJobStatus) -> dict[str, Any]:
@@ -85,7 +103,7 @@ _REDUCTIONS = (
     _few_row_errors,
     _late_stages,
     _few_warnings,
-    _short_log,
     _short_messages,
+    _short_log,
     _bare,
 )

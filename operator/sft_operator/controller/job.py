@@ -80,9 +80,16 @@ def _spec(document: Mapping[str, Any]) -> tuple[SFTJobSpec | None, str]:
 def _status(document: Mapping[str, Any]) -> SFTJobStatus:
     try:
         return SFTJobStatus.model_validate(document, extra="ignore")
-    except ValidationError:
-        # Only a hand-made status can be this wrong; the name of the run is what must not be forgotten.
-        kept = {key: document[key] for key in ("jobName", "runID", "attempt", "phase") if key in document}
+    except ValidationError as error:
+        # Made by hand, or by a newer operator: what makes sense of it must not be forgotten, above all the run's name.
+        kept = dict(document)
+        for problem in error.errors(include_url=False, include_input=False, include_context=False):
+            field, *inside = problem["loc"]
+            if field == "conditions" and inside and isinstance(kept.get("conditions"), list):
+                wrong = document["conditions"][inside[0]]
+                kept["conditions"] = [condition for condition in kept["conditions"] if condition is not wrong]
+            else:
+                kept.pop(str(field), None)
         return SFTJobStatus.model_validate(kept, extra="ignore")
 
 
