@@ -25,6 +25,9 @@ PATIENCE = 45.0
 PACE = {"pending": 0.3, "starting": 0.3, "downloading": 0.3, "training": 2.0, "uploading": 0.3, "stop_grace": 0.5}
 """A simulated job of about three seconds."""
 
+BRIEF = {"pending": 0.1, "starting": 0.1, "downloading": 0.1, "training": 0.3, "uploading": 0.1}
+"""A simulated job that is over before anyone looks twice."""
+
 SETTINGS = {
     "SFT_SWEEP_INTERVAL": "0.4",
     "SFT_LOG_INTERVAL": "0.4",
