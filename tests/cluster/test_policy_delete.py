@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from tests.cluster.story import World, unchecked, wait_for
+import json
+
+from tests.cluster.story import BRIEF, Job, World, unchecked, wait_for
 
 STOPPED_BY = "sft-operator.dev/stopped-by"
 
@@ -29,15 +31,24 @@ def test_a_job_deleted_while_running_starts_anew_when_it_is_applied_again(world:
     world.course(training=60)
     job = world.apply(unchecked())
     first = job.until("Running")["jobName"]
-    job.delete()
-    job.until_gone()
-    world.course(training=0.3)
+    world.kubectl("delete", "sft", job.name)  # waits until it is gone, as at a shell
+    assert world.aws.job(first)["status"] == "Stopped"
+    world.course(**BRIEF)
     job = world.apply(unchecked())
     status = job.until_finished()
     assert status["phase"] == "Succeeded"
     assert status["attempt"] == 2
     assert status["jobName"] == f"{first.removesuffix('-1')}-2"
     assert job.creates() == 2
+
+
+def test_a_job_deleted_at_once_after_its_apply_leaves_no_run_behind(world: World) -> None:
+    world.course(training=60)
+    names = ("one", "two", "three")
+    world.kubectl("apply", "-f", "-", text="\n---\n".join(json.dumps(unchecked(name=name)) for name in names))
+    world.kubectl("delete", "sft", *names)
+    runs = [run for name in names for run in Job(world, name).calls("CreateTrainingJob")]
+    assert [world.aws.job(run.name)["status"] for run in runs if run.committed] == ["Stopped"] * len(runs)
 
 
 def test_with_policy_orphan_the_run_goes_on_and_is_found_again(world: World) -> None:
@@ -60,7 +71,7 @@ def test_with_policy_orphan_the_run_goes_on_and_is_found_again(world: World) -> 
 
 
 def test_a_completed_run_is_adopted_when_its_resource_was_deleted_and_is_applied_again(world: World) -> None:
-    world.course(training=0.3)
+    world.course(**BRIEF)
     job = world.apply(unchecked())
     first = job.until_finished()
     job.delete()
@@ -78,7 +89,7 @@ def test_a_completed_run_is_adopted_when_its_resource_was_deleted_and_is_applied
 
 
 def test_a_failed_run_is_not_repeated_by_deleting_and_applying_its_resource(world: World) -> None:
-    world.course(end="Failed", training=0.3)
+    world.course(**BRIEF, end="Failed")
     job = world.apply(unchecked())
     job.until_finished()
     job.delete()
@@ -90,7 +101,7 @@ def test_a_failed_run_is_not_repeated_by_deleting_and_applying_its_resource(worl
 
 
 def test_finished_suspended_and_waiting_jobs_go_at_once_and_nothing_is_stopped(world: World) -> None:
-    world.course(training=0.3)
+    world.course(**BRIEF)
     finished = world.apply(unchecked(name="finished"))
     suspended = world.apply(unchecked({"runPolicy.suspend": True}, name="suspended"))
     world.aws.script("sft-waiting-*", create_error="ResourceLimitExceeded")

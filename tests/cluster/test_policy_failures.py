@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.cluster.story import World, unchecked
+from tests.cluster.story import BRIEF, World, unchecked
 
 OUT_OF_MEMORY = "AlgorithmError: ExecuteUserScriptError: CUDA out of memory. Tried to allocate 9.50 GiB"
 CAPACITY = "CapacityError: Unable to provision requested ML compute capacity. Please retry using a different type."
@@ -57,7 +57,7 @@ def test_a_launch_beyond_the_quota_waits_and_is_tried_at_once_when_the_resource_
     assert (job.condition("Submitted")["status"], job.condition("Submitted")["reason"]) == ("False", "QuotaExceeded")
     assert job.condition("Finished")["status"] == "False"
     assert job.creates() == 0
-    world.course(training=0.3)
+    world.course(**BRIEF)
     job.patch(runPolicy={"pendingDeadline": "48h"})
     assert job.until_finished()["phase"] == "Succeeded"
     assert job.condition("Submitted")["status"] == "True"
@@ -66,7 +66,7 @@ def test_a_launch_beyond_the_quota_waits_and_is_tried_at_once_when_the_resource_
 
 
 def test_a_capacity_failure_is_tried_again_up_to_the_backoff_limit(world: World) -> None:
-    world.course(training=0.3)
+    world.course(**BRIEF)
     world.aws.script("*", pending=0.2, end="Failed", fail_in="Pending", failure_reason=CAPACITY, times=1)
     job = world.apply(unchecked({"runPolicy.backoffLimit": 2}))
     status = job.until_finished()
@@ -87,7 +87,7 @@ def test_capacity_that_never_comes_fails_the_job_when_the_retries_are_used_up(wo
 
 
 def test_a_failed_training_is_never_repeated(world: World) -> None:
-    world.course(end="Failed", training=0.3)
+    world.course(**BRIEF, end="Failed")
     job = world.apply(unchecked({"runPolicy.backoffLimit": 5}))
     status = job.until_finished()
     assert (status["phase"], status["reason"]) == ("Failed", "AlgorithmError")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.cluster.story import Job, World, unchecked
+from tests.cluster.story import BRIEF, Job, World, unchecked, wait_for
 
 
 def max_runtimes(job: Job) -> list[int]:
@@ -11,7 +11,7 @@ def max_runtimes(job: Job) -> list[int]:
 
 
 def test_a_job_applied_suspended_is_launched_when_it_is_resumed(world: World) -> None:
-    world.course(training=0.3)
+    world.course(**BRIEF)
     job = world.apply(unchecked({"runPolicy.suspend": True}))
     job.wait("Suspended")
     assert job.status["phase"] == "Suspended"
@@ -37,7 +37,7 @@ def test_a_resumed_run_is_a_new_attempt_with_the_time_that_is_left(world: World)
     assert world.aws.job(first)["status"] == "Stopped"
     trained = status["priorRuntimeSeconds"]
     assert 100 <= trained < 200
-    world.course(training=0.3)
+    world.course(**BRIEF)
     job.patch(runPolicy={"suspend": False})
     status = job.until_finished()
     assert (status["phase"], status["attempt"]) == ("Succeeded", 2)
@@ -47,6 +47,29 @@ def test_a_resumed_run_is_a_new_attempt_with_the_time_that_is_left(world: World)
     assert len(job.calls("StopTrainingJob")) == 1
     told = [reason for reason, _ in job.events() if reason != "Warning"]
     assert told == ["Launched", "Stopping", "Suspended", "Resumed", "Launched", "Succeeded"]
+
+
+def test_a_suspension_that_is_taken_back_while_the_run_is_stopping_ends_in_a_new_attempt(world: World) -> None:
+    world.course(training=60, stop_grace=1.5)
+    job = world.apply(unchecked())
+    first = job.until("Running")["jobName"]
+    job.patch(runPolicy={"suspend": True})
+    wait_for("the run is stopping", lambda: world.aws.job(first)["status"] == "Stopping")
+    world.course(**BRIEF)
+    job.patch(runPolicy={"suspend": False})
+    status = job.until_finished()
+    assert (status["phase"], status["attempt"]) == ("Succeeded", 2)
+    assert world.aws.job(first)["status"] == "Stopped"
+    assert job.creates() == 2
+
+
+def test_a_suspended_job_that_is_stopped_ends_for_good(world: World) -> None:
+    job = world.apply(unchecked({"runPolicy.suspend": True}))
+    job.until("Suspended")
+    job.patch(runPolicy={"stop": True, "suspend": False})
+    status = job.until_finished()
+    assert (status["phase"], status["reason"]) == ("Stopped", "StoppedByUser")
+    assert job.creates() == 0
 
 
 def test_stop_ends_a_running_job_for_good(world: World) -> None:
@@ -76,7 +99,7 @@ def test_a_stop_made_outside_reads_like_a_stop_of_the_user(world: World) -> None
     world.course(training=60)
     job = world.apply(unchecked())
     run = job.until("Running")["jobName"]
-    world.sagemaker.stop_training_job(TrainingJobName=run)
+    world.client("sagemaker").stop_training_job(TrainingJobName=run)
     status = job.until_finished()
     assert (status["phase"], status["reason"]) == ("Stopped", "StoppedByUser")
     assert "outside of this resource" in status["message"]

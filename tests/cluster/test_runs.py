@@ -8,8 +8,10 @@ import subprocess
 import sys
 from typing import Any
 
-from tests.cluster.story import World, unchecked, wait_for
+from tests.cluster.story import BRIEF, World, unchecked, wait_for
 from tests.manifests import nova_lite_2_lora
+
+from sft_lab.quickstart import BUCKET, DATA
 
 
 def test_a_new_run_id_stops_the_run_that_goes_on_and_then_launches_once(world: World) -> None:
@@ -30,7 +32,7 @@ def test_a_new_run_id_stops_the_run_that_goes_on_and_then_launches_once(world: W
 
 
 def test_going_back_to_an_old_run_id_finds_that_run_and_launches_nothing(world: World) -> None:
-    world.course(training=0.3)
+    world.course(**BRIEF)
     job = world.apply(unchecked())
     first = job.until_finished()
     world.apply(unchecked({"runID": "2"}))
@@ -42,6 +44,17 @@ def test_going_back_to_an_old_run_id_finds_that_run_and_launches_nothing(world: 
     assert again["jobName"] == first["jobName"]
     assert again["artifacts"] == first["artifacts"]
     assert job.creates() == 2
+
+
+def test_a_job_suspended_together_with_a_new_run_id_stops_the_old_run_and_launches_nothing(world: World) -> None:
+    world.course(training=60)
+    job = world.apply(unchecked())
+    first = job.until("Running")["jobName"]
+    world.apply(unchecked({"runID": "2", "runPolicy.suspend": True}))
+    status = job.until("Suspended", runID="2")
+    assert [(past["runID"], past["phase"]) for past in status["history"]] == [("1", "Stopped")]
+    assert world.aws.job(first)["status"] == "Stopped"
+    assert job.creates() == 1
 
 
 def test_a_tag_edited_on_a_live_run_reaches_aws(world: World) -> None:
@@ -58,17 +71,18 @@ def test_a_tag_edited_on_a_live_run_reaches_aws(world: World) -> None:
 
 
 def test_check_warn_launches_in_spite_of_a_wrong_row_and_says_which(world: World) -> None:
-    world.course(training=0.3)
-    bad = {"dataset.train.uri": "s3://acme-ml-team/bad-row.jsonl"}
+    world.course(**BRIEF)
+    rows = (DATA / "train.jsonl").read_bytes() + b'{"messages": []}\n'
+    world.client("s3").put_object(Bucket=BUCKET, Key="one-bad-row.jsonl", Body=rows)
+    bad = {"dataset.train.uri": f"s3://{BUCKET}/one-bad-row.jsonl"}
     refused = world.apply(nova_lite_2_lora(bad, name="refused"))
     warned = world.apply(nova_lite_2_lora({**bad, "dataset.check": "Warn"}, name="warned"))
     status = refused.until_finished()
     assert (status["phase"], status["reason"]) == ("Failed", "DatasetInvalid")
     row = status["dataset"]["errors"][0]
-    assert "bad-row.jsonl" in row
+    assert row.startswith(f"s3://{BUCKET}/one-bad-row.jsonl line 601:")
     assert refused.creates() == 0
     status = warned.until_finished()
-    print(status["message"])
     assert status["phase"] == "Succeeded"
     assert status["dataset"]["errors"] == [row]
     assert warned.condition("Validated")["reason"] == "CheckWarned"
@@ -77,7 +91,7 @@ def test_check_warn_launches_in_spite_of_a_wrong_row_and_says_which(world: World
 
 
 def test_check_skip_reads_nothing_of_the_data(world: World) -> None:
-    world.course(training=0.3)
+    world.course(**BRIEF)
     begin = world.aws.calls()[-1].seq
     job = world.apply(unchecked())
     status = job.until_finished()
@@ -97,7 +111,7 @@ def test_a_job_of_another_environment_with_the_same_name_is_left_alone(world: Wo
     for channel in request["InputDataConfig"]:  # the other environment's recipe lies elsewhere
         if channel["ChannelName"] == "recipe":
             channel["DataSource"]["S3DataSource"]["S3Uri"] = "s3://acme-ml-team/train.jsonl"
-    world.sagemaker.create_training_job(**{**request, "Tags": tags})
+    world.client("sagemaker").create_training_job(**{**request, "Tags": tags})
     job = world.apply(manifest)
     status = job.until_finished()
     assert (status["phase"], status["reason"]) == ("Failed", "NameConflict")
