@@ -11,6 +11,7 @@ from tests.unit.world import World
 
 from sft_operator.api.reasons import Reason
 from sft_operator.api.rules import TERMINAL_PHASES
+from sft_operator.controller.kube import KubeError
 from sft_operator.platforms.base import PlatformUnavailable, RunState
 
 OUTAGE = PlatformUnavailable(Reason.SERVICE_UNAVAILABLE, "connection refused", 30.0)
@@ -51,6 +52,11 @@ _CLOUD: dict[str, tuple[str, Any]] = {
 }
 _RUN = ("runs", "completes", "fails for capacity", "fails for its code", "times out", "is stopped outside", "vanishes")
 _OPERATOR = ("restart", "kill", "start")
+_API = {
+    "errors": [KubeError(500, "etcd leader changed")] * 3,
+    "conflicts": [KubeError(409, "the object has been modified")] * 2,
+    "silence": [KubeError(0, "TimeoutError", 5.0)],
+}
 _MOMENTS = (0.0, 0.005, 0.5, 3.0, 40.0, 400.0, 4000.0)
 
 happenings = st.one_of(
@@ -58,6 +64,7 @@ happenings = st.one_of(
     st.sampled_from([("cloud", name) for name in _CLOUD]),
     st.sampled_from([("run", name) for name in _RUN]),
     st.sampled_from([("operator", name) for name in _OPERATOR]),
+    st.sampled_from([("api", name) for name in _API]),
     st.sampled_from([("user", "delete"), ("user", "apply")]),
 )
 histories = st.lists(st.tuples(happenings, st.sampled_from(_MOMENTS)), min_size=1, max_size=14)
@@ -73,6 +80,8 @@ def happen(world: World, what: tuple[str, str]) -> None:
         world.delete(settle=0.0)
     elif kind == "cloud":
         setattr(world.aws, *_CLOUD[name])
+    elif kind == "api":
+        world.cluster.fail_next = list(_API[name])
     elif kind == "run":
         _to_the_run(world, name)
     elif kind == "operator":
@@ -110,6 +119,7 @@ def calm(world: World) -> None:
     """All that was broken works again, and the operator is there."""
     for name in ("quota again", "end of outage", "readable", "no policy", "stops work", "fast creates"):
         setattr(world.aws, *_CLOUD[name])
+    world.cluster.fail_next = []
     world.aws.drop_next_creates = world.aws.lose_next_answers = 0
     if not world.cluster.watchers:
         world.start_operator()

@@ -267,7 +267,7 @@ class World:
         if self._operator is not None:
             self._operator.cancel()
             self.loop.run_until_complete(asyncio.wait([self._operator]))
-        for key in list(self.store.keys()):  # noqa: SIM118 -- not a dict
+        for key in list(self.store.keys()):
             self.store.remove(key)
 
     def restart_operator(self) -> None:
@@ -358,7 +358,7 @@ class World:
 
     def assert_settled(self) -> None:
         """No write and no action is pending that nobody will come back for."""
-        for key in list(self.store.keys()):  # noqa: SIM118 -- not a dict
+        for key in list(self.store.keys()):
             entry = self.store.get(key)
             if entry is None or entry.job is None or entry.body is None:
                 continue
