@@ -44,7 +44,7 @@ def configure(level: str, style: Literal["json", "text"]) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    # kopf tells of every event it hands over, botocore of every retry; both at INFO
-    logging.getLogger("kopf.objects").setLevel(logging.WARNING)
+    # kopf tells of every event it hands over and warns of what watching.py tells in our words; botocore of every retry
+    logging.getLogger("kopf").setLevel(logging.ERROR)
     for chatty in ("botocore", "urllib3", "boto3", "asyncio", "aiohttp.access"):
         logging.getLogger(chatty).setLevel(logging.WARNING)

@@ -71,8 +71,12 @@ class Watching:
         """Returns when SFTJobs have been served for a while and kopf does not watch them: it asked for the kinds of the
         group in the instant between a CRD's creation and its discovery, and nothing makes it ask again."""
         missed = 0
+        open_before: bool | None = None
         while missed < BLIND_LOOKS:
             await asyncio.sleep(1.0)
+            if self.open is not open_before:
+                open_before = self.open
+                log.info("SFTJobs are being watched" if open_before else "waiting for the API server to serve SFTJobs")
             try:
                 missed = missed + 1 if not self.open and await self._served() else 0
             except KubeError:
