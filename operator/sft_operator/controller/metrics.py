@@ -15,7 +15,7 @@ class Metrics:
     """One registry of our own, so that several operators fit into one process."""
 
     def __init__(self, store: Store, queue_depth: Callable[[], int], sweep_age: Callable[[], float | None]) -> None:
-        disable_created_metrics()  # a series of time stamps beside each counter
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # a series of time stamps beside each counter
         self.registry = CollectorRegistry()
         self._store, self._queue_depth, self._sweep_age = store, queue_depth, sweep_age
         self.reconcile_seconds = Histogram(
