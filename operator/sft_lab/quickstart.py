@@ -17,7 +17,7 @@ from rich.live import Live
 from rich.table import Table
 
 from sft_lab.awssim.control import Sim
-from sft_lab.cluster.lab import Lab
+from sft_lab.cluster.lab import Lab, LabError
 from sft_lab.cluster.startup import start_lab
 from sft_lab.installation import ROOT, install_chart, start_operator
 
@@ -43,9 +43,10 @@ def upload_data(lab: Lab) -> None:
 
 def prepare(lab: Lab) -> None:
     """Chart, data, and the failing end of examples/fails.yaml."""
+    if lab.aws_endpoint is None:
+        raise LabError("this lab was started without the simulated AWS: start it without --without-aws")
     install_chart(lab)
     upload_data(lab)
-    assert lab.aws_endpoint is not None
     Sim(lab.aws_endpoint).script(
         "sft-fails-*",
         end="Failed",
