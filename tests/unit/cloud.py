@@ -341,7 +341,7 @@ class Cloud:
             progress=job.progress,
         )
 
-    async def stop(self, ref: RunRef, *, cause: str) -> None:
+    async def stop(self, ref: RunRef, *, cause: str) -> bool:
         trouble = self.stop_trouble or self.unreachable
         if trouble is not None:
             raise trouble
@@ -351,6 +351,7 @@ class Cloud:
             job.tags["stopped-by"] = cause
             if job.state is not RunState.STOPPING:
                 job.state, job.ended = RunState.STOPPING, self.now() + timedelta(seconds=self.stop_grace)
+        return job is not None
 
     async def result(self, ref: RunRef, observation: Observation, effective: Effective) -> Result:
         if self.result_trouble is not None:

@@ -103,6 +103,7 @@ class Actions:
 
     async def _submit(self, entry: Entry, action: Submit) -> None:
         logs.run.set(action.plan.job_name)
+        entry.seen = replace(entry.seen, unsent=None)
         before = entry.seen.submit_trouble
         try:
             outcome = await self._platform.submit(action.plan, action.job, action.facts)
@@ -142,11 +143,15 @@ class Actions:
 
     async def _stop(self, entry: Entry, ref: RunRef, cause: str) -> None:
         try:
-            await self._platform.stop(ref, cause=cause)
+            found = await self._platform.stop(ref, cause=cause)
         except PlatformUnavailable as error:
             entry.seen = replace(entry.seen, stop_trouble=self._trouble(entry.seen.stop_trouble, error))
         else:
             entry.seen = replace(entry.seen, stop_asked=self._now(), stop_trouble=None)
+            if not found and entry.seen.unsent == ref.job_name:
+                # no create is on its way that could still show: waiting for one would only hold the user up
+                never = Observation(RunState.LOST, "NotFound", self._now(), reason=Reason.LOST)
+                entry.seen = replace(entry.seen, observation=never)
 
     async def _collect(self, entry: Entry, action: Collect) -> None:
         try:

@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,7 +15,7 @@ from ..api.status import SFTJobStatus
 from ..platforms.base import Platform, PlatformUnavailable
 from . import logs
 from .actions import Actions
-from .decision import AddFinalizer, Context, Decision, ReleaseFinalizer
+from .decision import AddFinalizer, Context, Decision, ReleaseFinalizer, Submit
 from .events import events
 from .kube import Kube, KubeError, merge_patch
 from .metrics import Metrics
@@ -144,6 +145,8 @@ class Engine:
         body = await self._kube.patch_status(entry.job.namespace, entry.job.name, patch)
         self._metrics.writes.labels("progress" if progress_only else "state").inc()
         self._store.put(body)
+        if isinstance(decision.action, Submit) and decision.status.job_name != before.job_name:
+            entry.seen = replace(entry.seen, unsent=decision.status.job_name)
         for event in events(before, decision.status):
             log.info("%s: %s", event.reason, event.message)
             with suppress(KubeError):

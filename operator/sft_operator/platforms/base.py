@@ -250,11 +250,14 @@ class Platform(Protocol):
 
         A PlatformUnavailable in the stream (not raised) says that a look at that run failed and when the next one is
         made; the next Observation of the run says that it is reachable again, even when nothing changed.
+        A run that is not found, for longer than a create may take to show, is LOST: so the controller learns that a
+        create without an answer brought nothing about. An end is told again for as long as the run is in the set.
         """
         ...
 
-    async def stop(self, ref: RunRef, *, cause: str) -> None:
-        """Asks for the end of a run; a run that has ended already is no error. `cause` is remembered on the run."""
+    async def stop(self, ref: RunRef, *, cause: str) -> bool:
+        """Asks for the end of a run; a run that has ended already is no error. `cause` is remembered on the run.
+        False when the platform knows no such run, which says little of one that was created a moment ago."""
         ...
 
     async def result(self, ref: RunRef, observation: Observation, effective: Effective) -> Result: ...

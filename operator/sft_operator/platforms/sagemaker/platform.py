@@ -81,8 +81,8 @@ class SageMakerPlatform:
     ) -> AsyncIterator[tuple[RunRef, Observation | PlatformUnavailable]]:
         return Watch(self._caller, self._settings, runs, swept=self._swept).stream()
 
-    async def stop(self, ref: RunRef, *, cause: str) -> None:
-        await stop.stop(self._caller, ref, cause, self._scope)
+    async def stop(self, ref: RunRef, *, cause: str) -> bool:
+        return await stop.stop(self._caller, ref, cause, self._scope)
 
     async def result(self, ref: RunRef, observation: Observation, effective: Effective) -> Result:
         return await collect(self._caller, ref, observation, effective)
