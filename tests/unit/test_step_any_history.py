@@ -57,7 +57,7 @@ _API = {
     "conflicts": [KubeError(409, "the object has been modified")] * 2,
     "silence": [KubeError(0, "TimeoutError", 5.0)],
 }
-_MOMENTS = (0.0, 0.005, 0.5, 3.0, 40.0, 400.0, 4000.0)
+_MOMENTS = (0.0, 0.005, 0.5, 3.0, 40.0, 400.0)
 
 happenings = st.one_of(
     st.sampled_from([("edit", name) for name in _EDITS]),
@@ -68,6 +68,21 @@ happenings = st.one_of(
     st.sampled_from([("user", "delete"), ("user", "apply")]),
 )
 histories = st.lists(st.tuples(happenings, st.sampled_from(_MOMENTS)), min_size=1, max_size=14)
+
+_WITHOUT_END = st.sampled_from(
+    [
+        *[("edit", name) for name in ("suspend", "resume", "retry", "run 2", "run 3", "tag")],
+        *[
+            ("cloud", name)
+            for name in ("quota", "quota again", "lose an answer", "drop creates", "slow stops", "new data")
+        ],
+        *[("cloud", name) for name in ("outage", "end of outage", "unreadable", "readable", "slow check")],
+        *[("run", name) for name in ("runs", "runs", "fails for capacity", "completes")],
+        *[("operator", "restart"), ("api", "errors"), ("api", "conflicts")],
+    ]
+)
+long_lives = st.lists(st.tuples(_WITHOUT_END, st.sampled_from(_MOMENTS)), min_size=8, max_size=24)
+_SETTINGS = settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 
 
 def happen(world: World, what: tuple[str, str]) -> None:
@@ -123,12 +138,22 @@ def calm(world: World) -> None:
     world.aws.drop_next_creates = world.aws.lose_next_answers = 0
     if not world.cluster.watchers:
         world.start_operator()
-    world.advance(3600)
+    world.advance(1200)
 
 
-@settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@_SETTINGS
 @given(histories)
 def test_whatever_happens_the_rules_hold_and_the_job_ends_where_it_should(history: list[tuple[Any, float]]) -> None:
+    live_through(history)
+
+
+@_SETTINGS
+@given(long_lives)
+def test_a_long_life_of_suspensions_retries_and_new_runs_keeps_the_rules(history: list[tuple[Any, float]]) -> None:
+    live_through([(("edit", "retry"), 40.0), *history])
+
+
+def live_through(history: list[tuple[Any, float]]) -> None:
     """The world asserts on the way: never two live runs of one resource, no create before its intent and finalizer, no
     terminal phase rewritten, no circle of passes; and at its end that nothing is pending."""
     with World() as world:
@@ -151,7 +176,7 @@ def test_whatever_happens_the_rules_hold_and_the_job_ends_where_it_should(histor
         _attempts_only_grow(world)
         # and without a word from anybody, nothing is written any more
         writes = len(world.cluster.writes)
-        world.advance(1800)
+        world.advance(400)
         assert len(world.cluster.writes) == writes
 
 
