@@ -52,7 +52,7 @@ def test_a_job_deleted_at_once_after_its_apply_leaves_no_run_behind(world: World
 
 
 def test_with_policy_orphan_the_run_goes_on_and_is_found_again(world: World) -> None:
-    world.course(training=5)
+    world.course(training=60)
     manifest = unchecked({"runPolicy.deletionPolicy": "Orphan"})
     job = world.apply(manifest)
     run = job.until("Running")["jobName"]
@@ -63,7 +63,7 @@ def test_with_policy_orphan_the_run_goes_on_and_is_found_again(world: World) -> 
     job.wait("Submitted")
     assert job.condition("Submitted")["reason"] == "Adopted"
     assert job.status["jobName"] == run
-    world.aws.advance(5)
+    world.aws.advance(60)
     assert job.until_finished()["phase"] == "Succeeded"
     assert [reason for reason, _ in job.events() if reason in ("Launched", "Adopted")] == ["Launched", "Adopted"]
     assert job.calls("StopTrainingJob") == []

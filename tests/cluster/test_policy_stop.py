@@ -50,7 +50,7 @@ def test_a_resumed_run_is_a_new_attempt_with_the_time_that_is_left(world: World)
 
 
 def test_a_suspension_that_is_taken_back_while_the_run_is_stopping_ends_in_a_new_attempt(world: World) -> None:
-    world.course(training=60, stop_grace=1.5)
+    world.course(training=60, stop_grace=1.0)
     job = world.apply(unchecked())
     first = job.until("Running")["jobName"]
     job.patch(runPolicy={"suspend": True})

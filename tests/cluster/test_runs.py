@@ -15,10 +15,10 @@ from sft_lab.quickstart import BUCKET, DATA
 
 
 def test_a_new_run_id_stops_the_run_that_goes_on_and_then_launches_once(world: World) -> None:
-    world.course(training=60, stop_grace=1.0)
+    world.course(training=60)
     job = world.apply(unchecked())
     first = job.until("Running")["jobName"]
-    world.course(training=1.0)
+    world.course(**BRIEF)
     job = world.apply(unchecked({"runID": "2", "hyperparameters.maxSteps": 100}))
     status = job.until_finished()
     assert (status["phase"], status["runID"], status["attempt"]) == ("Succeeded", "2", 1)
