@@ -103,17 +103,21 @@ class Actions:
 
     async def _submit(self, entry: Entry, action: Submit) -> None:
         logs.run.set(action.plan.job_name)
-        entry.seen = replace(entry.seen, unsent=None)
-        before = entry.seen.submit_trouble
+        unsent, before = entry.seen.unsent, entry.seen.submit_trouble
+        # should this end in an error nobody expected, then nothing is known of the create
+        entry.seen = replace(entry.seen, submit=None, unsent=None)
         try:
             outcome = await self._platform.submit(action.plan, action.job, action.facts)
         except PlatformUnavailable as error:
+            entry.seen = replace(entry.seen, unsent=unsent)
             outcome = SubmitOutcome(SubmitKind.UNKNOWN, retry_after=error.retry_after)
             trouble: Trouble | None = self._trouble(before, error)
         else:
             trouble = self._submit_trouble(before, outcome)
         if outcome.kind is SubmitKind.DATA_CHANGED:
-            entry.seen = replace(entry.seen, check=None)
+            entry.seen = replace(entry.seen, check=None, unsent=unsent)
+        elif outcome.kind is SubmitKind.REFUSED:
+            entry.seen = replace(entry.seen, unsent=action.plan.job_name)
         look = entry.seen.observation
         entry.seen = replace(
             entry.seen,

@@ -99,7 +99,7 @@ class Sweep:
         for ref, run in live.items():
             entry = listed.get(ref.job_name)
             if self._needs_describe(run, entry, full):
-                news += await self._describe(ref, run)
+                news += await self._describe(ref, run, entry)
             elif entry is not None:
                 news += self._seen(ref, run, entry)
             elif run.unreachable and run.last is not None:
@@ -123,15 +123,17 @@ class Sweep:
         starts = found.state is RunState.RUNNING and not began and run.described != found.stage
         return found.state.ended or starts or (run.due and run.last is not None)
 
-    async def _describe(self, ref: RunRef, run: Run) -> list[Item]:
+    async def _describe(self, ref: RunRef, run: Run, entry: Mapping[str, Any] | None = None) -> list[Item]:
+        """`entry` is what a list of this very look shows of the run."""
         try:
             answer = await self._caller.call(
                 "sagemaker", "DescribeTrainingJob", self.region, account=self.account, TrainingJobName=ref.job_name
             )
         except AWSError as error:
-            if classify(error).error_class is ErrorClass.NOT_FOUND:
-                return self._not_found(ref, run)
             run.due = True
+            if classify(error).error_class is ErrorClass.NOT_FOUND:
+                # what was just listed is there, only not everywhere yet
+                return self._not_found(ref, run) if entry is None else []
             return [self._failed(ref, run, error)]
         self._advance(answer.get("LastModifiedTime"))
         run.described = str(answer.get("SecondaryStatus"))
