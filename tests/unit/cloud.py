@@ -261,15 +261,19 @@ class Cloud:
         arn, inputs = self._arn(found.name), found.tags.get("inputs")
         if found.owner != f"{job.namespace}/{job.name}":
             return SubmitOutcome(SubmitKind.REFUSED, refusal=refusal(Reason.NAME_CONFLICT, f"{found.name} is not ours"))
+        stopped_by = found.tags.get("stopped-by") if found.state is RunState.STOPPED else None
+        attached = SubmitOutcome(
+            SubmitKind.ATTACHED, arn, inputs_digest=inputs, state=found.state, stopped_by=stopped_by
+        )
         if found.tags["uid"] == job.uid:
-            return SubmitOutcome(SubmitKind.ATTACHED, arn, inputs_digest=inputs)
+            return attached
         if found.state is RunState.STOPPING:
             return SubmitOutcome(SubmitKind.ENDING, arn, retry_after=10.0)
         if found.state is RunState.SUCCEEDED:
             return SubmitOutcome(SubmitKind.ADOPTED_FINISHED, arn, inputs_digest=inputs)
-        if found.state is RunState.STOPPED and found.tags.get("stopped-by") == "Delete":
-            return SubmitOutcome(SubmitKind.STOPPED_BY_DELETE, arn)
-        return SubmitOutcome(SubmitKind.ATTACHED, arn, inputs_digest=inputs)
+        if stopped_by in ("Delete", "Suspend"):
+            return SubmitOutcome(SubmitKind.NEXT_ATTEMPT, arn)
+        return attached
 
     async def watch(
         self, runs: Callable[[], Collection[RunRef]]

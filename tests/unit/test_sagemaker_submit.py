@@ -126,19 +126,20 @@ async def test_a_resource_that_came_back_takes_over_the_finished_result(aws: Lab
     assert aws.sim.creates() == 1
 
 
-async def test_a_run_stopped_by_delete_makes_way_for_the_next_attempt(aws: Lab) -> None:
+@pytest.mark.parametrize("cause", ["Delete", "Suspend"])
+async def test_a_run_stopped_by_a_delete_or_a_suspension_makes_way_for_the_next_attempt(aws: Lab, cause: str) -> None:
     before = view(uid="before")
     await submit(aws, before)
     ref = aws.platform.ref(aws.plan(before).effective, aws.plan(before).job_name)
-    await aws.platform.stop(ref, cause="Delete")
+    await aws.platform.stop(ref, cause=cause)
     assert (await submit(aws, view(uid="after"))).kind is SubmitKind.ENDING
     aws.sim.advance(3600)
-    assert (await submit(aws, view(uid="after"))).kind is SubmitKind.STOPPED_BY_DELETE
+    assert (await submit(aws, view(uid="after"))).kind is SubmitKind.NEXT_ATTEMPT
     assert (await submit(aws, view(uid="after", attempt=2))).kind is SubmitKind.LAUNCHED
 
 
 @pytest.mark.parametrize(
-    ("script", "stopped_by"), [({"end": "Failed"}, None), ({"end": "Stopped"}, "Suspend"), ({}, "Suspend")]
+    ("script", "stopped_by"), [({"end": "Failed"}, None), ({"end": "Stopped"}, "Stop"), ({}, "NewRun")]
 )
 async def test_any_other_end_is_taken_over_and_nothing_is_launched(
     aws: Lab, script: dict[str, Any], stopped_by: str | None

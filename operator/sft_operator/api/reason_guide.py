@@ -73,7 +73,7 @@ GUIDE: dict[Reason, tuple[str, str]] = {
         "Check `sageMaker.training.image`, its region and the role's rights on it.",
     ),
     Reason.STOPPED_BY_USER: (
-        "The run was stopped: by `runPolicy.stop`, by a delete, or outside of Kubernetes.",
+        "The run was stopped: by `runPolicy.stop`, by a new `runID`, or outside of Kubernetes.",
         "Set a new `runID` to run again.",
     ),
     Reason.RESULT_MISSING: (

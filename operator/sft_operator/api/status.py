@@ -111,8 +111,10 @@ class DatasetStatus(APIModel):
 
     rows: int | None = Field(None, description="Training rows.")
     validation_rows: int | None = Field(None, description="Validation rows.")
-    bytes: int | None = Field(None, description="Size of all files in bytes.")
-    tokens_estimate: int | None = Field(None, description="Tokens in all files, estimated at 4 characters each.")
+    bytes: int | None = Field(None, description="Size of the training file in bytes.")
+    tokens_estimate: int | None = Field(
+        None, description="Tokens in the training rows, estimated at 4 characters each."
+    )
     files: list[DatasetFile] | None = Field(None, max_length=32, description="The files that were read.")
     error_count: int | None = Field(None, description="Wrong rows, in all files.")
     errors: list[Line] | None = Field(None, max_length=20, description="The first wrong rows, by file and line.")

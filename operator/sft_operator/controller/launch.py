@@ -9,7 +9,7 @@ from ..api import durations
 from ..api.conditions import find, is_true, parse_timestamp, timestamp
 from ..api.reasons import TERMINAL_REFUSALS, Reason
 from ..api.sftjob import DatasetCheck, SFTJobSpec
-from ..api.status import ConditionType, DatasetStatus, Failure, Phase, PlanStatus, SFTJobStatus
+from ..api.status import ConditionType, DatasetStatus, Failure, Phase, PlanStatus, SFTJobStatus, StopRequest
 from ..platforms.base import JobView, Plan, Refusal, RunState, SubmitKind, SubmitOutcome
 from . import follow
 from .bounds import cut
@@ -62,7 +62,7 @@ def _attempt(job: Job, spec: SFTJobSpec, seen: Seen, context: Context, draft: Dr
     """Check, plan, intent, submit: the next of them that is not done."""
     base, submit = draft.base, seen.submit
     attempt = base.attempt or 1
-    if submit is not None and submit.kind is SubmitKind.STOPPED_BY_DELETE:
+    if submit is not None and submit.kind is SubmitKind.NEXT_ATTEMPT:
         attempt, submit = attempt + 1, None
     view = JobView(
         namespace=job.namespace,
@@ -203,19 +203,21 @@ def _intend(
 
 
 def _launched(job: Job, submit: SubmitOutcome, draft: Draft) -> Decision:
-    adopted = submit.kind is not SubmitKind.LAUNCHED
     name = job.status.job_name
-    reason = Reason.ADOPTED if adopted else Reason.ACCEPTED
-    message = (
-        f"{name} was found running and is followed" if adopted else f"{name} was accepted by {job.status.platform}"
-    )
+    reason, message = Reason.ACCEPTED, f"{name} was accepted by {job.status.platform}"
     if submit.kind is SubmitKind.ADOPTED_FINISHED:
         reason = Reason.ADOPTED_FINISHED_RUN
         message = f"{name} had already finished with the same settings: its result is taken, nothing was launched"
+    elif submit.kind is SubmitKind.ATTACHED and submit.state is not None and submit.state.ended:
+        reason, message = Reason.ADOPTED, f"{name} was found and had ended: its end is taken over, nothing was launched"
+    elif submit.kind is SubmitKind.ATTACHED:
+        reason, message = Reason.ADOPTED, f"{name} was found running and is followed"
     draft.update(job_arn=submit.job_arn)
     if submit.kind is SubmitKind.LAUNCHED:
         draft.update(stop_request=None)
-    elif submit.inputs_digest is not None:
+    elif submit.stopped_by is not None:
+        draft.update(stop_request=StopRequest(cause=submit.stopped_by, time=timestamp(draft.now)))
+    if submit.kind is not SubmitKind.LAUNCHED and submit.inputs_digest is not None:
         draft.update(inputs_digest=submit.inputs_digest)
         draft.drift(submit.inputs_digest != job.status.inputs_digest, follow.OTHER_INPUTS)
     draft.condition(ConditionType.SUBMITTED, True, reason, message)
@@ -307,6 +309,6 @@ def _waiting(draft: Draft, trouble: Trouble | None, reason: Reason, now: datetim
 
 
 def _next_try(trouble: Trouble) -> str:
-    return f"{trouble.message}; tried {trouble.tries} times since {timestamp(trouble.since)}, next at " + timestamp(
-        trouble.next_try
-    )
+    tries = "once" if trouble.tries == 1 else f"{trouble.tries} times"
+    since, following = timestamp(trouble.since), timestamp(trouble.next_try)
+    return f"{trouble.message}; tried {tries} since {since}, next at {following}"

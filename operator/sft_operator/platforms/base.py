@@ -170,7 +170,7 @@ class SubmitKind(StrEnum):
     """The job was there already and is ours: running or ended, its own state tells."""
     ADOPTED_FINISHED = "AdoptedFinished"
     """A completed run of an earlier resource with the same fingerprint: its result is taken, nothing is launched."""
-    STOPPED_BY_DELETE = "StoppedByDelete"
+    NEXT_ATTEMPT = "NextAttempt"
     """The job of this name was stopped when an earlier resource was deleted: the next attempt number is free."""
     ENDING = "Ending"
     """The job of this name is ours and is being stopped: look again when it has ended."""
@@ -188,6 +188,10 @@ class SubmitOutcome:
     refusal: Refusal | None = None
     inputs_digest: str | None = None
     """Of a run that was found: the inputs that it was launched with, by its tags."""
+    state: RunState | None = None
+    """Of a run that was found: where it is."""
+    stopped_by: str | None = None
+    """Of a run that was found stopped: why this operator had stopped it; None when it had not."""
     retry_after: float | None = None
     """Seconds to the next try, for a refusal that waits or an unknown outcome; None leaves it to the caller."""
 

@@ -12,6 +12,8 @@ from ..base import JobView, Plan, Refusal, RunState, SubmitKind, SubmitOutcome
 from .translate import state_of
 
 _ENDING_PAUSE = 10.0
+_ANOTHER_ATTEMPT_FOLLOWS = ("Delete", "Suspend")
+"""Causes of our own stops that were not the end of the run: its story goes on under the next attempt's name."""
 
 
 def outcome(plan: Plan, job: JobView, described: Mapping[str, Any], tags: Mapping[str, str]) -> SubmitOutcome:
@@ -20,16 +22,18 @@ def outcome(plan: Plan, job: JobView, described: Mapping[str, Any], tags: Mappin
     if not _is_ours(job, tags):
         return SubmitOutcome(SubmitKind.REFUSED, arn, refusal=_conflict(plan, job, tags))
     inputs = tags.get(metadata.TAG_INPUTS)
-    if tags.get(metadata.TAG_UID) == job.uid:
-        return SubmitOutcome(SubmitKind.ATTACHED, arn, inputs_digest=inputs)
     state = state_of(str(described.get("TrainingJobStatus", "")), str(described.get("SecondaryStatus", "")))
+    stopped_by = tags.get(metadata.TAG_STOPPED_BY) if state is RunState.STOPPED else None
+    attached = SubmitOutcome(SubmitKind.ATTACHED, arn, inputs_digest=inputs, state=state, stopped_by=stopped_by)
+    if tags.get(metadata.TAG_UID) == job.uid:
+        return attached
     if state is RunState.STOPPING:
         return SubmitOutcome(SubmitKind.ENDING, arn, retry_after=_ENDING_PAUSE)
     if state is RunState.SUCCEEDED and tags.get(metadata.TAG_FINGERPRINT) == plan.fingerprint:
         return SubmitOutcome(SubmitKind.ADOPTED_FINISHED, arn, inputs_digest=inputs)
-    if state is RunState.STOPPED and tags.get(metadata.TAG_STOPPED_BY) == "Delete":
-        return SubmitOutcome(SubmitKind.STOPPED_BY_DELETE, arn)
-    return SubmitOutcome(SubmitKind.ATTACHED, arn, inputs_digest=inputs)
+    if stopped_by in _ANOTHER_ATTEMPT_FOLLOWS:
+        return SubmitOutcome(SubmitKind.NEXT_ATTEMPT, arn)
+    return attached
 
 
 def _is_ours(job: JobView, tags: Mapping[str, str]) -> bool:

@@ -107,12 +107,13 @@ class Sweep:
         return news
 
     def progressed(self, ref: RunRef, figures: RawProgress) -> Item | None:
-        """Takes figures from the log; they stay with the run's later observations."""
+        """Takes figures from the log; they stay with the run's later observations. Of a run that cannot be looked at
+        they are told with the next look: any observation says that it is reachable."""
         run = self.runs.get(ref)
         if run is None or run.last is None or run.last.progress == figures:
             return None
         run.last = replace(run.last, progress=figures, observed_at=self._now())
-        return ref, run.last
+        return None if run.unreachable else (ref, run.last)
 
     def _needs_describe(self, run: Run, entry: Mapping[str, Any] | None, full: bool) -> bool:
         if entry is None:
