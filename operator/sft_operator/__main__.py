@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from . import __version__
 from .controller import logs
 from .controller.app import run
-from .controller.settings import Settings
+from .controller.settings import ConfigFileError, Settings
 
 
 def main() -> int:
@@ -23,6 +23,9 @@ def main() -> int:
         for problem in error.errors(include_url=False, include_input=False):
             name = "SFT_" + "_".join(str(part) for part in problem["loc"]).upper()
             print(f"sft-operator: {name}: {problem['msg']} (docs/configuration.md)", file=sys.stderr)  # noqa: T201
+        return 2
+    except ConfigFileError as error:
+        print(f"sft-operator: {error} (docs/configuration.md)", file=sys.stderr)  # noqa: T201
         return 2
     logs.configure(settings.log_level, settings.log_format)
     return asyncio.run(run(settings))

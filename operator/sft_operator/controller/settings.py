@@ -7,15 +7,21 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 from pydantic_settings import (
     BaseSettings,
+    InitSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
-    YamlConfigSettingsSource,
 )
+
+from ..api import yaml12
+
+
+class ConfigFileError(Exception):
+    """SFT_CONFIG names a file that cannot be taken."""
 
 
 class Settings(BaseSettings):
@@ -74,4 +80,15 @@ class Settings(BaseSettings):
         del dotenv_settings, file_secret_settings
         sources: tuple[PydanticBaseSettingsSource, ...] = (init_settings, env_settings)
         path = os.environ.get("SFT_CONFIG")
-        return (*sources, YamlConfigSettingsSource(settings_cls, yaml_file=path)) if path else sources
+        return (*sources, InitSettingsSource(settings_cls, _written(path))) if path else sources
+
+
+def _written(path: str) -> dict[str, Any]:
+    """What stands in the file. A file that was named and is not there is an error: its settings were meant to hold."""
+    try:
+        content = yaml12.load(Path(path).read_text(encoding="utf-8"), source=path)
+    except (OSError, ValueError) as error:
+        raise ConfigFileError(f"SFT_CONFIG: {path} cannot be read: {error}") from error
+    if content is not None and not isinstance(content, dict):
+        raise ConfigFileError(f"SFT_CONFIG: {path} must hold a map of settings, not a {type(content).__name__}")
+    return content or {}
