@@ -364,8 +364,10 @@ class Cloud:
             return self.result_of_run
         return Result(Artifacts(checkpoint=f"s3://escrow/{ref.job_name}"), log_tail=("step 1", "step 2"))
 
-    async def tag(self, ref: RunRef, tags: Mapping[str, str]) -> None:
+    async def tag(self, ref: RunRef, tags: Mapping[str, str]) -> tuple[str, ...]:
+        known = {key for name, earlier in self.tag_calls if name == ref.job_name for key in earlier}
         self.tag_calls.append((ref.job_name, dict(tags)))
+        return tuple(sorted(known - tags.keys()))
 
     def _arn(self, name: str) -> str:
         return f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:training-job/{name}"

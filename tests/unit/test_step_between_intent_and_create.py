@@ -13,12 +13,12 @@ def right_after_the_intent(world: World, then: Callable[[], object]) -> None:
     """Does something when the API server has taken the intent and its answer is still on its way."""
     patch_status = world.cluster.patch_status
 
-    async def patched(namespace: str, name: str, patch: Mapping[str, Any]) -> Mapping[str, Any]:
-        await patch_status(namespace, name, patch)
+    async def patched(metadata: Mapping[str, Any], patch: Mapping[str, Any]) -> Mapping[str, Any]:
+        await patch_status(metadata, patch)
         if patch.get("jobName"):
             then()
             world.cluster.patch_status = patch_status  # type: ignore[method-assign]
-        return await patch_status(namespace, name, {})
+        return await patch_status(metadata, {})
 
     world.cluster.patch_status = patched  # type: ignore[method-assign]
 

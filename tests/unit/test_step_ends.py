@@ -125,6 +125,33 @@ def test_a_long_outage_does_not_break_the_follower() -> None:
         world.until("Succeeded")
 
 
+def test_a_tag_taken_away_from_a_live_job_stays_on_its_run_and_the_status_says_so() -> None:
+    with World() as world:
+        running(world)
+        world.apply({"tags": {"team": "a", "stage": "trial"}})
+        world.apply({"tags": {"team": "a"}})
+        warnings = world.status["warnings"]
+        assert "spec.tags: stage was taken away and stays on the live run" in warnings
+
+
+def test_billable_time_counts_over_all_attempts() -> None:
+    with World() as world:
+        running(world)
+        world.advance(600)
+        world.apply({"runPolicy.suspend": True})
+        world.until("Suspended")
+        first = world.status["billableSeconds"]
+        assert first > 0
+        assert "startTime" not in world.status
+        world.apply({"runPolicy.suspend": False})
+        world.advance(30)
+        world.aws.run()
+        world.advance(600)
+        world.aws.complete()
+        world.until("Succeeded")
+        assert world.status["billableSeconds"] > first
+
+
 def test_edited_tags_reach_the_live_run_once_and_only_then_count_as_observed() -> None:
     with World() as world:
         running(world, {"tags": {"team": "a"}})

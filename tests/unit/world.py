@@ -140,9 +140,12 @@ class Cluster:
 
     # --- what the engine calls
 
-    async def patch_status(self, namespace: str, name: str, patch: Mapping[str, Any]) -> Mapping[str, Any]:
+    async def patch_status(self, metadata: Mapping[str, Any], patch: Mapping[str, Any]) -> Mapping[str, Any]:
         await asyncio.sleep(0)
+        namespace, name = metadata["namespace"], metadata["name"]
         body = self._found(namespace, name)
+        if body["metadata"]["uid"] != metadata["uid"]:
+            raise KubeError(409, "Precondition failed: UID in precondition")
         sent = json.loads(json.dumps(patch, allow_nan=False))
         before = body.get("status") or {}
         after = _merged(before, sent)

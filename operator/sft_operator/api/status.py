@@ -236,7 +236,10 @@ class SFTJobStatus(APIModel):
     progress: Progress | None = Field(None, description="How far the training is.")
     metrics: Metrics | None = Field(None, description="Figures of the training.")
     dataset: DatasetStatus | None = Field(None, description="What the data check found.")
-    billable_seconds: int | None = Field(None, description="Billable seconds of each instance, as the platform says.")
+    billable_seconds: int | None = Field(
+        None, description="Billable seconds of each instance over all attempts, as the platform says."
+    )
+    prior_billable_seconds: int | None = Field(None, description="Those of earlier attempts.")
     instance_hours: str | None = Field(None, max_length=32, description="Instances x billable time, as text.")
     artifacts: Artifacts | None = Field(None, description="Where the results are.")
     failure: Failure | None = Field(None, description="Why the run failed.")

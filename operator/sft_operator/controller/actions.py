@@ -168,10 +168,11 @@ class Actions:
     async def _tag(self, entry: Entry, action: Tag) -> None:
         # A tag that cannot be set is told once and not insisted on: it must never disturb a run.
         try:
-            await self._platform.tag(action.ref, action.tags)
+            kept = await self._platform.tag(action.ref, action.tags)
         except PlatformUnavailable as error:
+            kept = ()
             log.warning("the tags of the live run could not be changed: %s", error.message)
-        entry.seen = replace(entry.seen, tagged_generation=action.generation)
+        entry.seen = replace(entry.seen, tagged_generation=action.generation, tags_kept=kept)
 
     def _compare(self, entry: Entry, action: Compare) -> None:
         known = entry.job.status.inputs_digest if entry.job is not None else None

@@ -28,6 +28,11 @@ class Draft:
     def update(self, **fields: Any) -> None:
         self._updates |= fields
 
+    def attempt_ended(self) -> None:
+        """What the next attempt must not be credited with is put aside or taken away."""
+        billable = self._updates.get("billable_seconds", self.base.billable_seconds)
+        self.update(prior_billable_seconds=billable, start_time=None, timeline=None, runtime=None)
+
     def condition(self, kind: ConditionType, status: bool | None, reason: Reason, message: str = "") -> None:
         self._conditions.set(kind, status, reason, cut(message))
 

@@ -134,7 +134,7 @@ class Engine:
         patch = merge_patch(standing, wire(decision.status))
         if not patch:
             return False
-        progress_only = patch.keys() <= _PROGRESS_ONLY
+        progress_only = _can_wait(standing, patch)
         if progress_only:
             wait = entry.progress_written + self._progress_interval - time.monotonic()
             if wait > 0:
@@ -142,7 +142,7 @@ class Engine:
                 return False
         entry.progress_written = time.monotonic()
         before = entry.job.status
-        body = await self._kube.patch_status(entry.job.namespace, entry.job.name, patch)
+        body = await self._kube.patch_status(entry.body["metadata"], patch)
         self._metrics.writes.labels("progress" if progress_only else "state").inc()
         self._store.put(body)
         if isinstance(decision.action, Submit) and decision.status.job_name != before.job_name:
@@ -158,3 +158,14 @@ class Engine:
 def wire(status: SFTJobStatus) -> Mapping[str, Any]:
     """A status as JSON, without what is absent."""
     return status.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+def _can_wait(standing: Mapping[str, Any], patch: Mapping[str, Any]) -> bool:
+    """Whether a patch moves only figures and words: conditions count when one of them turns or has another reason."""
+    if not patch.keys() <= _PROGRESS_ONLY | {"conditions"}:
+        return False
+    return "conditions" not in patch or _verdicts(standing.get("conditions")) == _verdicts(patch["conditions"])
+
+
+def _verdicts(conditions: list[Mapping[str, Any]] | None) -> list[tuple[str, str, str]]:
+    return [(known["type"], known["status"], known["reason"]) for known in conditions or ()]

@@ -124,6 +124,8 @@ def _look(job: Job, seen: Seen, context: Context) -> Decision:
     _facts_of_run(draft, look)
     _figures(draft, look)
     _settled_at_launch(draft, job)
+    if seen.tags_kept:
+        draft.warn([f"spec.tags: {', '.join(seen.tags_kept)} was taken away and stays on the live run"])
     if seen.inputs_now is not None:
         draft.drift(seen.inputs_now != status.inputs_digest, OTHER_INPUTS)
     if tags is not None:
@@ -149,9 +151,8 @@ OTHER_INPUTS = (
 
 
 def _tags_due(job: Job, seen: Seen) -> Mapping[str, str] | None:
-    tags = job.spec.tags if job.spec else None
     done = seen.tagged_generation == job.generation or job.generation == job.status.observed_generation
-    return tags if tags and not done else None
+    return None if done or job.spec is None else job.spec.tags or {}
 
 
 def _settled_at_launch(draft: Draft, job: Job) -> None:
@@ -252,6 +253,7 @@ def _suspended(draft: Draft, job: Job, runtime: int) -> Decision:
     lost = " Training jobs of this model keep no checkpoint that a new attempt could start from: progress was lost."
     message = f"{job.status.job_name} was stopped by runPolicy.suspend.{lost}"
     draft.update(prior_runtime_seconds=runtime, stop_request=None, progress=None)
+    draft.attempt_ended()
     draft.condition(ConditionType.SUSPENDED, True, Reason.SUSPENDED, message)
     draft.condition(ConditionType.SUBMITTED, False, Reason.SUSPENDED)
     draft.phase(Phase.SUSPENDED, message + " Set it to false for a new attempt.", Reason.SUSPENDED)
@@ -272,6 +274,7 @@ def _retry(draft: Draft, status: SFTJobStatus, look: Observation, runtime: int, 
         progress=None,
         **NO_JOB,
     )
+    draft.attempt_ended()
     draft.condition(ConditionType.SUBMITTED, False, look.reason or Reason.IN_PROGRESS, message)
     draft.condition(ConditionType.RECONCILING, True, Reason.IN_PROGRESS)
     draft.phase(Phase.PENDING, message, look.reason)
@@ -288,10 +291,8 @@ def _facts_of_run(draft: Draft, look: Observation) -> None:
         draft.update(timeline=list(look.timeline)[-40:])
     if look.billable_seconds is not None:
         count = status.effective.instance_count if status.effective and status.effective.instance_count else 1
-        draft.update(
-            billable_seconds=look.billable_seconds,
-            instance_hours=f"{look.billable_seconds * count / 3600:.2f}",
-        )
+        billable = (status.prior_billable_seconds or 0) + look.billable_seconds
+        draft.update(billable_seconds=billable, instance_hours=f"{billable * count / 3600:.2f}")
     if look.start_time and look.end_time:
         draft.update(runtime=durations.display((look.end_time - look.start_time).total_seconds()))
 

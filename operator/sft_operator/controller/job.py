@@ -125,5 +125,7 @@ class Seen:
     result_trouble: Trouble | None = None
     tagged_generation: int | None = None
     """The generation whose tags are on the run."""
+    tags_kept: tuple[str, ...] = ()
+    """Keys of tags that the user took out of spec and that stay on the run."""
     inputs_now: str | None = None
     """inputsDigest of a plan made since this process follows the run."""

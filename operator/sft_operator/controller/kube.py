@@ -81,11 +81,13 @@ class Kube:
             if not token:
                 return
 
-    async def patch_status(self, namespace: str, name: str, patch: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Merge-patches status; returns the resource as it is then."""
+    async def patch_status(self, metadata: Mapping[str, Any], patch: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Merge-patches the status of the resource with this name and UID; returns it as it is then. A resource that
+        was deleted and made again meanwhile is a conflict, not a namesake to write to."""
+        body = {"metadata": {"uid": metadata["uid"]}, "status": patch}
         return await self._patched(
             self._objects.patch_namespaced_custom_object_status(
-                GROUP, VERSION, namespace, PLURAL, name, {"status": patch},
+                GROUP, VERSION, metadata["namespace"], PLURAL, metadata["name"], body,
                 _content_type=MERGE_PATCH, _request_timeout=self._timeout,
             )
         )  # fmt: skip

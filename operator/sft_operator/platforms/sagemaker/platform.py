@@ -87,9 +87,11 @@ class SageMakerPlatform:
     async def result(self, ref: RunRef, observation: Observation, effective: Effective) -> Result:
         return await collect(self._caller, ref, observation, effective)
 
-    async def tag(self, ref: RunRef, tags: Mapping[str, str]) -> None:
+    async def tag(self, ref: RunRef, tags: Mapping[str, str]) -> tuple[str, ...]:
         try:
-            await tag_store.add(self._caller, ref, tags)
+            if tags:
+                await tag_store.add(self._caller, ref, tags)
+            return tag_store.users(await tag_store.read(self._caller, ref), besides=tags)
         except AWSError as error:
             raise unavailable(error) from error
 

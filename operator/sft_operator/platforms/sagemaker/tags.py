@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from ...api import metadata
 from ...aws.caller import AWSCaller
 from ...aws.identity import training_job_arn
 from ..base import RunRef
@@ -27,6 +28,14 @@ async def add(caller: AWSCaller, ref: RunRef, tags: Mapping[str, str]) -> None:
     """Raises AWSError."""
     sent = [{"Key": key, "Value": value} for key, value in tags.items()]
     await caller.call("sagemaker", "AddTags", ref.region, account=ref.account, ResourceArn=_arn(ref), Tags=sent)
+
+
+def users(tags: Mapping[str, str], *, besides: Mapping[str, str]) -> tuple[str, ...]:
+    """Keys of a run's tags that are neither the operator's nor AWS's, nor among those named."""
+    owned = (f"{metadata.DOMAIN}/", "aws:")
+    return tuple(
+        sorted(key for key in tags if key not in besides and key != metadata.TAG_MODEL and not key.startswith(owned))
+    )
 
 
 def _arn(ref: RunRef) -> str:
