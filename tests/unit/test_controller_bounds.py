@@ -20,7 +20,7 @@ from sft_operator.api.status import (
     SFTJobStatus,
     Stage,
 )
-from sft_operator.controller.bounds import STATUS_LIMIT, cut, fitted, size
+from sft_operator.controller.reconcile.bounds import STATUS_LIMIT, cut, fitted, size
 from sft_operator.platforms.base import Result
 
 TIME = "2026-11-22T12:00:00Z"

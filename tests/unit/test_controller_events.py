@@ -9,7 +9,7 @@ import pytest
 from sft_operator.api.conditions import Conditions
 from sft_operator.api.reasons import Reason
 from sft_operator.api.status import ConditionType, Phase, SFTJobStatus
-from sft_operator.controller.events import events
+from sft_operator.controller.reconcile.events import events
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
 

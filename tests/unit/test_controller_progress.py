@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from sft_operator.api.status import Metrics, Progress
-from sft_operator.controller.progress import figures, present, stage_only
+from sft_operator.controller.reconcile.progress import figures, present, stage_only
 from sft_operator.platforms.base import RawProgress
 
 

@@ -10,7 +10,7 @@ from tests.manifests import edited, nova_lite_2_lora
 from tests.unit.cloud import Cloud, refusal
 
 from sft_operator.api.reasons import Reason
-from sft_operator.controller.job import Seen, Trouble
+from sft_operator.controller.reconcile.job import Seen, Trouble
 from sft_operator.controller.store import Store
 from sft_operator.platforms.base import CheckOutcome, Observation, RunState, SubmitKind, SubmitOutcome
 

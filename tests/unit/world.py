@@ -20,13 +20,13 @@ from sft_operator.api.conditions import find, timestamp
 from sft_operator.api.metadata import FINALIZER
 from sft_operator.api.rules import TERMINAL_PHASES
 from sft_operator.api.status import Condition, ConditionType, SFTJobStatus
-from sft_operator.controller.decision import Context
 from sft_operator.controller.engine import Engine, wire
-from sft_operator.controller.events import Event
 from sft_operator.controller.kube import Kube, KubeError, merge_patch
 from sft_operator.controller.metrics import Metrics
 from sft_operator.controller.queue import KeyedQueue
-from sft_operator.controller.step import step
+from sft_operator.controller.reconcile.decision import Context
+from sft_operator.controller.reconcile.events import Event
+from sft_operator.controller.reconcile.step import step
 from sft_operator.controller.store import Store
 from sft_operator.platforms.base import JobView, Plan
 

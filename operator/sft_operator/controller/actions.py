@@ -22,9 +22,9 @@ from ..platforms.base import (
     SubmitOutcome,
 )
 from . import logs
-from .decision import Action, Check, Collect, Compare, Stop, Submit, Tag
-from .job import Trouble
 from .queue import KeyedQueue, backoff
+from .reconcile.decision import Action, Check, Collect, Compare, Stop, Submit, Tag
+from .reconcile.job import Trouble
 from .store import Entry, Store
 
 log = logging.getLogger("sft_operator.actions")

@@ -15,12 +15,12 @@ from ..api.status import SFTJobStatus
 from ..platforms.base import Platform, PlatformUnavailable
 from . import logs
 from .actions import Actions
-from .decision import AddFinalizer, Context, Decision, ReleaseFinalizer, Submit
-from .events import events
 from .kube import Kube, KubeError, merge_patch
 from .metrics import Metrics
 from .queue import KeyedQueue
-from .step import step
+from .reconcile.decision import AddFinalizer, Context, Decision, ReleaseFinalizer, Submit
+from .reconcile.events import events
+from .reconcile.step import step
 from .store import Entry, Store
 
 log = logging.getLogger("sft_operator.engine")

@@ -14,7 +14,7 @@ from kubernetes.aio.client.exceptions import ApiException
 from ..api.conditions import timestamp
 from ..api.crd import GROUP, KIND, PLURAL, VERSION
 from ..api.metadata import FINALIZER
-from .events import Event
+from .reconcile.events import Event
 
 MERGE_PATCH = "application/merge-patch+json"
 PAGE = 500

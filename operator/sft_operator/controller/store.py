@@ -9,8 +9,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..platforms.base import Platform, RunRef
-from .decision import may_be_live, run_ref
-from .job import Job, Seen, parse
+from .reconcile.decision import may_be_live, run_ref
+from .reconcile.job import Job, Seen, parse
 
 
 @dataclass(slots=True)

@@ -9,11 +9,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from ..api.conditions import is_true, parse_timestamp
-from ..api.metadata import FINALIZER
-from ..api.sftjob import SFTJobSpec
-from ..api.status import ConditionType, SFTJobStatus
-from ..platforms.base import CheckOutcome, Observation, Result, SubmitOutcome
+from ...api.conditions import is_true, parse_timestamp
+from ...api.metadata import FINALIZER
+from ...api.sftjob import SFTJobSpec
+from ...api.status import ConditionType, SFTJobStatus
+from ...platforms.base import CheckOutcome, Observation, Result, SubmitOutcome
 
 
 @dataclass(frozen=True, slots=True)

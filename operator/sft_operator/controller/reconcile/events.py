@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from ..api.conditions import find, is_true
-from ..api.reasons import Reason
-from ..api.status import ConditionType, Phase, SFTJobStatus
+from ...api.conditions import find, is_true
+from ...api.reasons import Reason
+from ...api.status import ConditionType, Phase, SFTJobStatus
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 
-from ..api.conditions import timestamp
-from ..api.durations import display as duration
-from ..api.status import Metrics, Progress
-from ..platforms.base import RawProgress
+from ...api.conditions import timestamp
+from ...api.durations import display as duration
+from ...api.status import Metrics, Progress
+from ...platforms.base import RawProgress
 
 _LONGEST = 10 * 365 * 86400.0
 """Seconds: a longer time to go is no estimate but a training that stands still."""

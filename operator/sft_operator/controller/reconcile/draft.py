@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from ..api.conditions import Conditions, timestamp
-from ..api.reasons import Reason
-from ..api.status import ConditionType, PastRun, Phase, SFTJobStatus
+from ...api.conditions import Conditions, timestamp
+from ...api.reasons import Reason
+from ...api.status import ConditionType, PastRun, Phase, SFTJobStatus
 from .bounds import cut, fitted
 from .job import Job
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from ..api.status import SFTJobStatus
+from ...api.status import SFTJobStatus
 
 MESSAGE_LIMIT = 2000
 STATUS_LIMIT = 16 * 1024

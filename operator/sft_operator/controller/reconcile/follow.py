@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ..api import durations
-from ..api.conditions import timestamp
-from ..api.reasons import RETRYABLE_ENDS, Reason
-from ..api.status import Artifacts, ConditionType, Failure, Phase, SFTJobStatus
-from ..platforms.base import JobView, Observation, Result, RunRef, RunState
+from ...api import durations
+from ...api.conditions import timestamp
+from ...api.reasons import RETRYABLE_ENDS, Reason
+from ...api.status import Artifacts, ConditionType, Failure, Phase, SFTJobStatus
+from ...platforms.base import JobView, Observation, Result, RunRef, RunState
 from . import progress
 from .bounds import cut
 from .decision import (

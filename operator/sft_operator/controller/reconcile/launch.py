@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from ..api import durations
-from ..api.conditions import find, is_true, parse_timestamp, timestamp
-from ..api.reasons import TERMINAL_REFUSALS, Reason
-from ..api.sftjob import DatasetCheck, SFTJobSpec
-from ..api.status import ConditionType, DatasetStatus, Failure, Phase, PlanStatus, SFTJobStatus, StopRequest
-from ..platforms.base import JobView, Plan, Refusal, RunState, SubmitKind, SubmitOutcome
+from ...api import durations
+from ...api.conditions import find, is_true, parse_timestamp, timestamp
+from ...api.reasons import TERMINAL_REFUSALS, Reason
+from ...api.sftjob import DatasetCheck, SFTJobSpec
+from ...api.status import ConditionType, DatasetStatus, Failure, Phase, PlanStatus, SFTJobStatus, StopRequest
+from ...platforms.base import JobView, Plan, Refusal, RunState, SubmitKind, SubmitOutcome
 from . import follow
 from .bounds import cut
 from .decision import DEFAULT_MAX_RUNTIME, AddFinalizer, Check, Context, Decision, Submit, may_be_live, waits

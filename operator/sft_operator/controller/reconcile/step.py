@@ -9,10 +9,10 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
-from ..api.metadata import FORCE_RELEASE
-from ..api.reasons import Reason
-from ..api.sftjob import DeletionPolicy, SFTJobSpec
-from ..api.status import ConditionType, Phase, SFTJobStatus
+from ...api.metadata import FORCE_RELEASE
+from ...api.reasons import Reason
+from ...api.sftjob import DeletionPolicy, SFTJobSpec
+from ...api.status import ConditionType, Phase, SFTJobStatus
 from . import follow, launch
 from .decision import Context, Decision, ReleaseFinalizer, may_be_live, run_ref
 from .draft import Draft, archived

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TypeAlias
 
-from ..api.conditions import timestamp
-from ..api.status import DatasetStatus, Effective, Phase, SFTJobStatus, StopRequest
-from ..platforms.base import JobView, Observation, Plan, Platform, RunRef, RunState, SubmitKind
+from ...api.conditions import timestamp
+from ...api.status import DatasetStatus, Effective, Phase, SFTJobStatus, StopRequest
+from ...platforms.base import JobView, Observation, Plan, Platform, RunRef, RunState, SubmitKind
 from .job import Job, Seen, Trouble
 
 STOP_AGAIN_AFTER = timedelta(minutes=5)
