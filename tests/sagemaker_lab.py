@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from tests.manifests import nova_lite_2_lora
 
 from sft_lab.awssim import serve
 from sft_lab.awssim.control import Sim
@@ -22,6 +21,7 @@ from sft_operator.platforms.base import JobView, Plan
 from sft_operator.platforms.sagemaker.platform import SageMakerPlatform
 from sft_operator.platforms.sagemaker.settings import SageMakerSettings
 from sft_operator.recipes.catalogue import default_catalogue
+from tests.manifests import nova_lite_2_lora
 
 ACCOUNT = "111122223333"
 BUCKET = "acme-ml-team"

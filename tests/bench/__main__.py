@@ -16,15 +16,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tests.cluster.story import wait_for
-from tests.manifests import nova_lite_2_lora
-
 from sft_lab.awssim.control import Sim
 from sft_lab.cluster.api import Administrator
 from sft_lab.cluster.lab import Lab
 from sft_lab.cluster.startup import start_lab
 from sft_lab.installation import ROOT, Operator, install_chart, start_operator
 from sft_lab.quickstart import upload_data
+from tests.cluster.story import wait_for
+from tests.manifests import nova_lite_2_lora
 
 JOBS = 200
 SPEED = 20

@@ -6,14 +6,14 @@ import uuid
 from collections.abc import Iterator
 
 import pytest
-from tests.cluster.kubectl import Kubectl
-from tests.cluster.story import PACE, SETTINGS, World
 
 from sft_lab.awssim.control import Sim
 from sft_lab.cluster.lab import Lab
 from sft_lab.cluster.startup import start_lab
 from sft_lab.installation import install_chart, start_operator
 from sft_lab.quickstart import upload_data
+from tests.cluster.kubectl import Kubectl
+from tests.cluster.story import PACE, SETTINGS, World
 
 
 @pytest.fixture(scope="session")

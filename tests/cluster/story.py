@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import boto3
-from tests.manifests import Manifest, nova_lite_2_lora
 
 from sft_lab.awssim.control import Call, Sim
 from sft_lab.cluster.lab import Lab
 from sft_lab.installation import Operator, start_operator
+from tests.manifests import Manifest, nova_lite_2_lora
 
 PATIENCE = 45.0
 """Seconds after which something that was to happen counts as not happening; far above what it takes."""

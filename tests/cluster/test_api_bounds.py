@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from tests.cluster.kubectl import Kubectl
-from tests.manifests import ABSENT, nova_lite_2_lora
 
 from sft_lab.cluster.lab import NAMESPACE, Lab
 from sft_operator.api.crd import sftjob_crd
+from tests.cluster.kubectl import Kubectl
+from tests.manifests import ABSENT, nova_lite_2_lora
 
 CREATE = ("create", "--dry-run=server", "-f", "-")
 Schema = dict[str, Any]

@@ -6,11 +6,11 @@ import re
 from pathlib import Path
 
 import pytest
-from tests.cluster.kubectl import Kubectl
 
 from sft_operator.api import yaml12
 from sft_operator.api.identity import fingerprint
 from sft_operator.api.sftjob import SFTJobSpec
+from tests.cluster.kubectl import Kubectl
 
 FOLDER = Path(__file__).resolve().parents[2] / "examples"
 EXAMPLES = sorted(FOLDER.glob("*.yaml"))

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from tests.cluster.kubectl import Kubectl
-from tests.manifests import nova_lite_2_lora
 
 from sft_operator.api.crd import sftjob_crd
+from tests.cluster.kubectl import Kubectl
+from tests.manifests import nova_lite_2_lora
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.cluster.kubectl import Kubectl
-from tests.manifests import ABSENT, nova_lite_2_lora
 
 from sft_lab.cluster.lab import NAMESPACE, Lab
+from tests.cluster.kubectl import Kubectl
+from tests.manifests import ABSENT, nova_lite_2_lora
 
 CREATE = ("create", "--dry-run=server", "-f", "-")
 

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from tests.cluster.kubectl import Kubectl
-from tests.manifests import ABSENT, Manifest, nova_lite_2_lora
 
 from sft_lab.cluster.lab import NAMESPACE, Lab
+from tests.cluster.kubectl import Kubectl
+from tests.manifests import ABSENT, Manifest, nova_lite_2_lora
 
 JOB = "nova-lite-2-lora"
 TRY = ("apply", "--dry-run=server", "-f", "-")

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from tests.cluster.kubectl import Kubectl
 
 from sft_lab.cluster.lab import NAMESPACE, Lab
 from sft_operator.api import rules
+from tests.cluster.kubectl import Kubectl
 
 NAMES = ("sageMaker", "hyperPod")
 FORK = {

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
+
 from tests.cluster.story import PACE, Job, World, wait_for
 from tests.manifests import ABSENT, nova_lite_2_lora
 

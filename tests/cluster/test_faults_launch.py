@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
+
 from tests.cluster.story import PACE, Job, World, unchecked, wait_for
 from tests.manifests import nova_lite_2_lora
 

@@ -10,6 +10,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+
 from tests.cluster.story import Job, World, wait_for
 from tests.manifests import nova_lite_2_lora
 

@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 
 import pytest
+
 from tests.cluster.story import PACE, Job, World, unchecked, wait_for
 from tests.manifests import Manifest, nova_lite_2_lora
 

@@ -8,10 +8,9 @@ import subprocess
 import sys
 from typing import Any
 
+from sft_lab.quickstart import BUCKET, DATA
 from tests.cluster.story import BRIEF, World, unchecked, wait_for
 from tests.manifests import nova_lite_2_lora
-
-from sft_lab.quickstart import BUCKET, DATA
 
 
 def test_a_new_run_id_stops_the_run_that_goes_on_and_then_launches_once(world: World) -> None:

@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.manifests import ABSENT
-from tests.sagemaker_lab import view
 
 from sft_operator.aws.constraints import violations
 from sft_operator.aws.sessions import Clients
 from sft_operator.platforms.base import Plan
 from sft_operator.platforms.sagemaker.plan import make_plan
 from sft_operator.recipes.catalogue import Recipe, default_catalogue
+from tests.manifests import ABSENT
+from tests.sagemaker_lab import view
 
 GOLDEN = Path(__file__).parent / "golden"
 CATALOGUE = default_catalogue()

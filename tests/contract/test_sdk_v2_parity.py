@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.contract.oracle import environment
-from tests.contract.oracle.comparison import Accepted, unexplained
-from tests.manifests import ABSENT, nova_lite_2_lora
 
 from sft_operator.api import yaml12
 from sft_operator.api.sftjob import SFTJobSpec
 from sft_operator.platforms.base import JobView, Plan
 from sft_operator.platforms.sagemaker.plan import make_plan
 from sft_operator.recipes.catalogue import Recipe, default_catalogue
+from tests.contract.oracle import environment
+from tests.contract.oracle.comparison import Accepted, unexplained
+from tests.manifests import ABSENT, nova_lite_2_lora
 
 ROLE = "arn:aws:iam::111122223333:role/ml-team-sft"
 OUTPUT = "s3://acme-ml-team/sft/"

@@ -10,10 +10,10 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.manifests import ABSENT, edited, nova_lite_2_lora
 
 from sft_operator.api.identity import canonical, fingerprint, job_name, run_identity
 from sft_operator.api.sftjob import SFTJobSpec
+from tests.manifests import ABSENT, edited, nova_lite_2_lora
 
 GOLDEN = yaml.safe_load((Path(__file__).parent / "golden" / "identities.yaml").read_text())
 

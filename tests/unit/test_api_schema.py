@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 from pydantic import BaseModel
-from tests.manifests import nova_lite_2_lora
 
 from sft_operator.api import rules
 from sft_operator.api.crd import COLUMNS, sftjob_crd, structural
 from sft_operator.api.identity import fingerprint
 from sft_operator.api.sftjob import PLATFORMS, SFTJobSpec
+from tests.manifests import nova_lite_2_lora
 
 ROOT = Path(__file__).resolve().parents[2]
 (VERSION,) = sftjob_crd()["spec"]["versions"]

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.sagemaker_lab import simulated_aws
 
 from sft_lab.awssim.control import Sim
 from sft_operator.aws.caller import AWSCaller, CallerSettings, Rate
 from sft_operator.aws.errors import AWSError
 from sft_operator.aws.sessions import Clients, ClientSettings, Purpose, default_region
+from tests.sagemaker_lab import simulated_aws
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from tests.unit.world import World
 
 from sft_operator.api.findings import Finding
 from sft_operator.api.reasons import Reason
@@ -22,6 +21,7 @@ from sft_operator.api.status import (
 )
 from sft_operator.controller.reconcile.bounds import STATUS_LIMIT, cut, fitted, size
 from sft_operator.platforms.base import Result
+from tests.unit.world import World
 
 TIME = "2026-11-22T12:00:00Z"
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from tests.unit.world import VirtualLoop
 
 from sft_operator.controller.queue import BACKOFF_LIMIT, KeyedQueue, backoff
+from tests.unit.world import VirtualLoop
 
 
 class Bench:

@@ -6,13 +6,12 @@ import copy
 from datetime import UTC, datetime
 from typing import Any
 
-from tests.manifests import edited, nova_lite_2_lora
-from tests.unit.cloud import Cloud, refusal
-
 from sft_operator.api.reasons import Reason
 from sft_operator.controller.reconcile.job import Seen, Trouble
 from sft_operator.controller.store import Store
 from sft_operator.platforms.base import CheckOutcome, Observation, RunState, SubmitKind, SubmitOutcome
+from tests.manifests import edited, nova_lite_2_lora
+from tests.unit.cloud import Cloud, refusal
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
 KEY = "ml-team/nova-lite-2-lora"

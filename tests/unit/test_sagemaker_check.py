@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.sagemaker_lab import BUCKET, ROWS, Lab, lab, simulated_aws, until, view
 
 from sft_lab.awssim.control import Sim
 from sft_operator.api.reasons import Reason
 from sft_operator.platforms.base import CheckOutcome, PlatformUnavailable
 from sft_operator.platforms.sagemaker import check, check_worker
+from tests.sagemaker_lab import BUCKET, ROWS, Lab, lab, simulated_aws, until, view
 
 WRONG_ROW = b'{"schemaVersion": "bedrock-conversation-2024", "messages": []}\n'
 

@@ -6,8 +6,6 @@ import builtins
 from typing import Any
 
 import pytest
-from tests.manifests import ABSENT
-from tests.sagemaker_lab import view
 
 from sft_operator.api import metadata, yaml12
 from sft_operator.api.reasons import Reason
@@ -15,6 +13,8 @@ from sft_operator.api.status import DatasetFile, DatasetStatus
 from sft_operator.platforms.base import Plan, Refusal
 from sft_operator.platforms.sagemaker.plan import make_plan, precheck
 from sft_operator.recipes.catalogue import default_catalogue
+from tests.manifests import ABSENT
+from tests.sagemaker_lab import view
 
 CATALOGUE = default_catalogue()
 FACTS = DatasetStatus(rows=1000, files=[DatasetFile(uri="s3://acme-ml-team/train.jsonl", etag="e1", version="v1")])

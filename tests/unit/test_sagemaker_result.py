@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from tests.sagemaker_lab import BUCKET, Lab, lab, simulated_aws, view
 
 from sft_lab.awssim.control import Sim
 from sft_operator.platforms.base import Observation, PlatformUnavailable, Result
 from sft_operator.platforms.sagemaker.sweep import Sweep
+from tests.sagemaker_lab import BUCKET, Lab, lab, simulated_aws, view
 
 
 @pytest.fixture(scope="module")

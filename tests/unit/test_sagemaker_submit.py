@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from tests.sagemaker_lab import BUCKET, Lab, lab, simulated_aws, view
 
 from sft_lab.awssim.control import Sim
 from sft_operator.api import metadata
@@ -16,6 +15,7 @@ from sft_operator.api.status import DatasetFile, DatasetStatus
 from sft_operator.aws.sessions import ClientSettings
 from sft_operator.platforms.base import JobView, Plan, PlatformUnavailable, SubmitKind, SubmitOutcome
 from sft_operator.platforms.sagemaker.existing import outcome
+from tests.sagemaker_lab import BUCKET, Lab, lab, simulated_aws, view
 
 
 @pytest.fixture(scope="module")

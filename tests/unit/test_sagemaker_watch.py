@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Collection, Iterator
 from typing import Any
 
 import pytest
-from tests.sagemaker_lab import Lab, lab, simulated_aws, view
 
 from sft_lab.awssim.control import Sim
 from sft_operator.api.reasons import Reason
@@ -16,6 +15,7 @@ from sft_operator.aws.sessions import ClientSettings
 from sft_operator.platforms.base import Observation, PlatformUnavailable, RunRef, RunState
 from sft_operator.platforms.sagemaker.settings import SageMakerSettings
 from sft_operator.platforms.sagemaker.sweep import Item, Sweep
+from tests.sagemaker_lab import Lab, lab, simulated_aws, view
 
 SETTINGS = SageMakerSettings()
 

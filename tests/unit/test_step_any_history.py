@@ -6,13 +6,13 @@ from typing import Any
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.unit.cloud import refusal
-from tests.unit.world import World
 
 from sft_operator.api.reasons import Reason
 from sft_operator.api.rules import TERMINAL_PHASES
 from sft_operator.controller.kube import KubeError
 from sft_operator.platforms.base import PlatformUnavailable, RunState
+from tests.unit.cloud import refusal
+from tests.unit.world import World
 
 OUTAGE = PlatformUnavailable(Reason.SERVICE_UNAVAILABLE, "connection refused", 30.0)
 

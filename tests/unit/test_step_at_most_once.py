@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from tests.unit.cloud import refusal
-from tests.unit.world import World
-
 from sft_operator.api.reasons import Reason
 from sft_operator.platforms.base import PlatformUnavailable, RunState
+from tests.unit.cloud import refusal
+from tests.unit.world import World
 
 
 def test_a_create_whose_answer_was_lost_is_attached_to_not_repeated() -> None:

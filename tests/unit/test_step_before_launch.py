@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from tests.unit.cloud import refusal
-from tests.unit.world import World
 
 from sft_operator.api.reasons import Reason
 from sft_operator.platforms.base import PlatformUnavailable
+from tests.unit.cloud import refusal
+from tests.unit.world import World
 
 HOUR = 3600.0
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from tests.unit.world import World
 
 from sft_operator.api.reasons import RETRYABLE_ENDS, Reason
 from sft_operator.platforms.base import PlatformUnavailable, RawProgress
+from tests.unit.world import World
 
 
 def running(world: World, edits: dict[str, object] | None = None) -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from tests.unit.world import NEVER, World
 
 from sft_operator.api.reasons import Reason
 from sft_operator.platforms.base import PlatformUnavailable, RawProgress
+from tests.unit.world import NEVER, World
 
 
 def test_a_healthy_life_costs_six_writes() -> None:

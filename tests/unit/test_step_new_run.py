@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+from sft_operator.api.reasons import Reason
 from tests.unit.cloud import refusal
 from tests.unit.world import World
-
-from sft_operator.api.reasons import Reason
 
 
 def running(world: World) -> None:

@@ -13,9 +13,6 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
-from tests.manifests import ABSENT, Manifest, edited, nova_lite_2_lora
-from tests.unit.cloud import Cloud
-
 from sft_operator.api.conditions import find, timestamp
 from sft_operator.api.metadata import FINALIZER
 from sft_operator.api.rules import TERMINAL_PHASES
@@ -29,6 +26,8 @@ from sft_operator.controller.reconcile.events import Event
 from sft_operator.controller.reconcile.step import step
 from sft_operator.controller.store import Store
 from sft_operator.platforms.base import JobView, Plan
+from tests.manifests import ABSENT, Manifest, edited, nova_lite_2_lora
+from tests.unit.cloud import Cloud
 
 NAMESPACE = "ml-team"
 EPOCH = datetime(2026, 11, 22, 12, tzinfo=UTC)
