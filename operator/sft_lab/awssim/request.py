@@ -105,6 +105,9 @@ def asked(
     service = _SERVICES.get(service, service)
     account = access_key if _ACCOUNT_ID.fullmatch(access_key) else account_of(access_key)
     protocol = "json"
+    form_sent = headers.get("Content-Type", "").startswith("application/x-www-form-urlencoded")
+    if form_sent and not service:
+        service = "sts"  # AssumeRoleWithWebIdentity, the only call of a pod that nobody signs
     rpc_target = headers.get("X-Amz-Target", "")
     if rpc_target.startswith("SageMaker."):
         service = "sagemaker"
@@ -118,7 +121,7 @@ def asked(
         operation, name, parameters = _s3(method, path, query, headers)
     elif path.startswith("/service/"):  # rpc-v2-cbor: /service/<name>/operation/<operation>
         operation, name, parameters = path.rpartition("/")[2], "", {}
-    elif headers.get("Content-Type", "").startswith("application/x-www-form-urlencoded"):
+    elif form_sent:
         protocol = "query"
         form = parse_qs(body.decode("utf-8", "replace"))
         operation = form.get("Action", [method])[0]
