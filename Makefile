@@ -31,7 +31,8 @@ lab-down: $(VENV)/.installed ## ends what `make lab` started
 
 test: lint ## everything that must hold: lint, unit, contract and cluster tests
 	$(BIN)/sft-lab binaries
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest $(PYTEST_ARGS) --cov=sft_operator --cov-report=term:skip-covered tests/unit tests/contract
+	$(BIN)/python -m pytest $(PYTEST_ARGS) tests/cluster
 
 lint: $(VENV)/.installed ## format, lint, types, import rules, spelling, generated files
 	$(BIN)/ruff format --check .

@@ -10,7 +10,9 @@ from pydantic import ValidationError
 from . import __version__
 from .controller import logs
 from .controller.app import run
+from .controller.kube import StartError
 from .controller.settings import ConfigFileError, Settings
+from .recipes.tables import TableError
 
 
 def main() -> int:
@@ -28,7 +30,11 @@ def main() -> int:
         print(f"sft-operator: {error} (docs/configuration.md)", file=sys.stderr)  # noqa: T201
         return 2
     logs.configure(settings.log_level, settings.log_format)
-    return asyncio.run(run(settings))
+    try:
+        return asyncio.run(run(settings))
+    except (StartError, TableError, OSError) as error:
+        print(f"sft-operator: {error}", file=sys.stderr)  # noqa: T201
+        return 2
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.cluster.story import Job, World, wait_for
+from tests.cluster.story import Job, World, unchecked, wait_for
 from tests.manifests import nova_lite_2_lora
 
 PROGRESS = {"progress", "metrics", "timeline", "message", "runtime", "billableSeconds", "instanceHours", "startTime"}
@@ -169,21 +169,10 @@ def test_kubectl_describe_tells_how_it_went(life: Life) -> None:
 
 def test_sagemaker_is_not_asked_again_after_the_end(life: Life) -> None:
     world = life.job.world
-
-    def unfinished() -> list[str]:
-        jobs = world.lab.kubectl("get", "sft", "-A", "--no-headers").stdout.splitlines()
-        return [line for line in jobs if line.split()[3] not in ("Succeeded", "Failed", "Stopped", "Suspended")]
-
-    def seconds_since_sweep() -> float:
-        page = world.operator.get("/metrics")[1]
-        return float(next(line.split()[1] for line in page.splitlines() if line.startswith("sft_sweep_age_seconds")))
-
-    wait_for("no job is left to follow", lambda: not unfinished(), told=lambda: str(unfinished()))
-    wait_for("no sweep for the time of five", lambda: seconds_since_sweep() > 2)
+    another = world.apply(unchecked(name="another"))
+    another.until_finished()
+    assert another.calls("DescribeTrainingJob"), "sweeps went on meanwhile"
     assert [c.operation for c in world.aws.calls(since=life.journal_at_end, name=life.status["jobName"])] == []
-    at_rest = world.aws.calls(service="sagemaker")[-1].seq
-    wait_for("again no sweep for the time of five", lambda: seconds_since_sweep() > 4)
-    assert world.aws.calls(since=at_rest, service="sagemaker") == []
 
 
 def test_applying_again_changes_nothing_and_launches_nothing(world: World) -> None:

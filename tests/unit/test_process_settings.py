@@ -31,6 +31,14 @@ def test_without_an_identity_scope_it_does_not_start_and_says_which_setting_is_m
     assert "Traceback" not in done.stderr
 
 
+def test_without_a_cluster_it_does_not_start_and_says_what_to_set() -> None:
+    done = _started(SFT_IDENTITY_SCOPE="test")
+    assert done.returncode == 2
+    assert "no Kubernetes cluster to talk to" in done.stderr
+    assert "set KUBECONFIG" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_every_wrong_value_is_named_by_its_variable() -> None:
     done = _started(SFT_IDENTITY_SCOPE="not good!", SFT_WORKERS="many", SFT_SWEEP_INTERVAL="0", SFT_LOG_FORMAT="xml")
     assert done.returncode == 2

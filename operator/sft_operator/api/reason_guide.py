@@ -22,7 +22,7 @@ GUIDE: dict[Reason, tuple[str, str]] = {
     ),
     # refusals that wait
     Reason.POLICY_DENIED: (
-        "The job is not allowed to the namespace.",
+        "The job is not allowed to the namespace. Not given yet: profiles come later.",
         "Ask the platform team; it is looked at again by itself.",
     ),
     Reason.DATASET_UNREADABLE: (
@@ -59,7 +59,10 @@ GUIDE: dict[Reason, tuple[str, str]] = {
         "The training reached `runPolicy.maxRuntime` and was stopped.",
         "Give it longer, or fewer steps, and set a new `runID`.",
     ),
-    Reason.SPOT_INTERRUPTED: ("Spot instances were taken away.", "Set a new `runID`."),
+    Reason.SPOT_INTERRUPTED: (
+        "Spot instances were taken away. Seen only on jobs that were launched elsewhere: spot is not offered yet.",
+        "Set a new `runID`.",
+    ),
     Reason.ALGORITHM_ERROR: (
         "The training itself failed; `status.failure` has its message and the end of the log.",
         "Read the log tail; correct data or hyperparameters and set a new `runID`.",
@@ -77,7 +80,7 @@ GUIDE: dict[Reason, tuple[str, str]] = {
         "Set a new `runID` to run again.",
     ),
     Reason.RESULT_MISSING: (
-        "The run completed, but its result could not be read.",
+        "The run completed, but its result could not be read: a warning on a job that Succeeded.",
         "`status.artifacts.checkpointMessage` says why; look at `status.artifacts.output`.",
     ),
     Reason.ADOPTED_FINISHED_RUN: (

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import signal
 import time
+from collections.abc import Collection
 from contextlib import suppress
 from typing import Any
 
@@ -35,7 +36,7 @@ async def run(settings: Settings) -> int:
     kube = await Kube.connect(call_timeout=settings.kubernetes_timeout)
     store, queue = Store(), KeyedQueue()
     sweeps = SweepClock()
-    metrics = Metrics(store, lambda: len(queue), sweeps.age)
+    metrics = Metrics(store, lambda: len(queue), lambda: sweeps.age(store.places(platform)))
     caller = AWSCaller(settings=_caller_settings(settings), observe=metrics.aws_call)
     platform = SageMakerPlatform(
         caller,
@@ -86,7 +87,7 @@ async def run(settings: Settings) -> int:
 
 
 class SweepClock:
-    """When each (account, region) was last looked at; the oldest is what the metric tells."""
+    """When each (account, region) was last looked at."""
 
     def __init__(self) -> None:
         self._last: dict[tuple[str, str], float] = {}
@@ -94,8 +95,10 @@ class SweepClock:
     def swept(self, account: str, region: str) -> None:
         self._last[account, region] = time.monotonic()
 
-    def age(self) -> float | None:
-        return time.monotonic() - min(self._last.values()) if self._last else None
+    def age(self, places: Collection[tuple[str, str]]) -> float | None:
+        """Seconds since the oldest last look at these places; None where there is none to look at."""
+        looks = [self._last[place] for place in places if place in self._last]
+        return time.monotonic() - min(looks) if looks else None
 
 
 def _caller_settings(settings: Settings) -> CallerSettings:
@@ -137,6 +140,9 @@ async def _resync(kube: Kube, store: Store, queue: KeyedQueue, interval: float) 
                     queue.add(key)
         except KubeError as error:
             log.warning("the resync is put off: %s", error)
+            continue
+        except Exception:
+            log.exception("the resync failed; the next one comes at its time")
             continue
         for key in known - listed:
             store.remove(key)

@@ -20,6 +20,10 @@ MERGE_PATCH = "application/merge-patch+json"
 PAGE = 500
 
 
+class StartError(Exception):
+    """The process cannot start; the text says what is missing."""
+
+
 class KubeError(Exception):
     """The API server refused or did not answer. `status` is the HTTP code, 0 without an answer."""
 
@@ -42,12 +46,17 @@ class Kube:
 
     @classmethod
     async def connect(cls, *, call_timeout: float) -> Kube:
-        """In a pod by its ServiceAccount, elsewhere by KUBECONFIG."""
+        """In a pod by its ServiceAccount, elsewhere by KUBECONFIG. Raises StartError without either."""
         configuration = client.Configuration()
-        if os.environ.get("KUBERNETES_SERVICE_HOST") and not os.environ.get("KUBECONFIG"):
-            config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
-        else:
-            await config.load_kube_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+        try:
+            if os.environ.get("KUBERNETES_SERVICE_HOST") and not os.environ.get("KUBECONFIG"):
+                config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+            else:
+                await config.load_kube_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+        except config.ConfigException as error:
+            raise StartError(
+                f"no Kubernetes cluster to talk to: {error}; set KUBECONFIG, or run in a pod with a ServiceAccount"
+            ) from error
         return cls(configuration, call_timeout=call_timeout)
 
     async def close(self) -> None:

@@ -12,6 +12,14 @@ job: ContextVar[str | None] = ContextVar("job", default=None)
 run: ContextVar[str | None] = ContextVar("run", default=None)
 
 
+_OWN = {*vars(logging.makeLogRecord({})), "message", "asctime", "taskName"}
+"""What every record has; the rest was given as `extra` and belongs to the line."""
+
+
+def _given(record: logging.LogRecord) -> dict[str, str]:
+    return {name: str(value) for name, value in vars(record).items() if name not in _OWN}
+
+
 class JSONFormatter(logging.Formatter):
     """One object a line: time, level, logger, message, and job and run where there are some."""
 
@@ -23,8 +31,9 @@ class JSONFormatter(logging.Formatter):
             "message": record.getMessage(),
         }
         for name, variable in (("job", job), ("run", run)):
-            if value := variable.get():
+            if value := getattr(record, name, None) or variable.get():
                 line[name] = value
+        line |= {name: value for name, value in _given(record).items() if name not in line}
         if record.exc_info:
             line["error"] = self.formatException(record.exc_info)
         return json.dumps(line, ensure_ascii=False)
@@ -33,7 +42,9 @@ class JSONFormatter(logging.Formatter):
 class TextFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         clock = datetime.fromtimestamp(record.created, UTC).strftime("%H:%M:%S")
+        given = _given(record)
         about = f" [{job.get()}]" if job.get() else ""
+        about += f" ({', '.join(f'{name} {value}' for name, value in given.items())})" if given else ""
         text = f"{clock} {record.levelname:7} {record.getMessage()}{about}".replace("\n", "\\n")
         return f"{text}\n{self.formatException(record.exc_info)}" if record.exc_info else text
 

@@ -94,6 +94,10 @@ class Store:
             and (ref := run_ref(job, platform)) is not None
         )
 
+    def places(self, platform: Platform) -> frozenset[tuple[str, str]]:
+        """The accounts and regions of the runs that are to be followed."""
+        return frozenset((ref.account, ref.region) for ref in self.live(platform))
+
     def phases(self) -> Counter[tuple[str, str]]:
         """Jobs by (namespace, phase)."""
         return Counter((key.split("/", 1)[0], entry.phase) for key, entry in self._entries.items())
