@@ -117,7 +117,9 @@ class Actions:
         if outcome.kind is SubmitKind.DATA_CHANGED:
             entry.seen = replace(entry.seen, check=None, unsent=unsent)
         elif outcome.kind is SubmitKind.REFUSED:
-            entry.seen = replace(entry.seen, unsent=action.plan.job_name)
+            # an earlier create of this name, perhaps another process's, may have been heard all the same
+            foreign = outcome.refusal is not None and outcome.refusal.reason is Reason.NAME_CONFLICT
+            entry.seen = replace(entry.seen, unsent=action.plan.job_name if foreign else unsent)
         look = entry.seen.observation
         entry.seen = replace(
             entry.seen,

@@ -111,10 +111,11 @@ def stop_request(job: Job, cause: str, now: datetime) -> StopRequest:
 
 
 def may_be_live(job: Job, seen: Seen) -> bool:
-    """Whether a run may exist that costs money: submitted, or asked for and neither refused nor looked for in vain."""
+    """Whether a run may exist that costs money: submitted, or asked for and neither refused at
+    the only create there was nor looked for in vain."""
     if job.status.job_name is None or job.status.phase is Phase.SUSPENDED:
         return False
-    refused = seen.submit is not None and seen.submit.kind is SubmitKind.REFUSED
+    refused = seen.submit is not None and seen.submit.kind is SubmitKind.REFUSED and seen.unsent == job.status.job_name
     absent = seen.observation is not None and seen.observation.state is RunState.LOST
     return job.submitted or not (refused or absent)
 

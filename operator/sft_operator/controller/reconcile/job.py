@@ -117,8 +117,8 @@ class Seen:
     submit_trouble: Trouble | None = None
     """Also carries a refusal that waits: the outcome stays in `submit`, the time of the next try is here."""
     unsent: str | None = None
-    """The job name whose intent this process wrote and has not asked for, or whose create was refused: nothing that we
-    made runs under it."""
+    """The job name whose intent this process wrote and has not asked for, or whose only create was refused: nothing
+    that we made runs under it."""
     stop_asked: datetime | None = None
     stop_trouble: Trouble | None = None
     result: Result | None = None
