@@ -196,7 +196,7 @@ def _ended(job: Job, seen: Seen, context: Context, ref: RunRef, look: Observatio
             return Decision(status, None, wait)
     result = seen.result or Result(artifacts=Artifacts(logs=None))
     if seen.result is None and seen.result_trouble is not None:
-        draft.warn([f"ResultMissing: the result could not be read: {seen.result_trouble.message}"])
+        draft.warn([f"{Reason.RESULT_MISSING}: the result could not be read: {seen.result_trouble.message}"])
     draft.update(artifacts=result.artifacts)
     draft.warn([str(warning) for warning in result.warnings])
     _figures(draft, look, result)

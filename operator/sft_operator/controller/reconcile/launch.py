@@ -122,7 +122,8 @@ def _attempt_found_again(base: SFTJobStatus, run_id: str) -> int | None:
     """Going back to an earlier runID finds its last attempt, whose number is the end of the job's name."""
     for past in base.history or ():
         if past.run_id == run_id and past.job_name is not None:
-            return int(past.job_name.rpartition("-")[2])
+            number = past.job_name.rpartition("-")[2]
+            return int(number) if number.isdecimal() else None  # history may have been edited by hand
     return None
 
 

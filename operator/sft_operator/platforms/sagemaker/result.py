@@ -6,6 +6,7 @@ import logging
 from typing import Any
 
 from ...api.findings import Finding
+from ...api.reasons import Reason
 from ...api.status import Artifacts, Effective
 from ...aws.caller import AWSCaller
 from ...aws.errors import AWSError, ErrorClass, classify
@@ -44,7 +45,7 @@ async def collect(caller: AWSCaller, ref: RunRef, observation: Observation, effe
         log_tail=() if observation.state is RunState.SUCCEEDED else tail(line.text for line in lines),
         metrics=observation.metrics,
         progress=figures,
-        warnings=(Finding(field, f"ResultMissing: {why}", "warning"),) if why else (),
+        warnings=(Finding(field, f"{Reason.RESULT_MISSING}: {why}", "warning"),) if why else (),
     )
 
 
