@@ -110,7 +110,11 @@ def _until_every_phase_has_its_job(scene: Crash) -> None:
     scene.job("deleted").delete()
     stopping = dict.fromkeys(("stopping", "suspending", "deleted"), "Stopping")
     _until(world, {**stopping, "suspended": "Suspended", "intended": "Submitting"})
-    scene.runs = {name: job["status"]["jobName"] for name, job in _bodies(world).items() if "jobName" in job["status"]}
+    scene.runs = {
+        name: job["status"]["jobName"]
+        for name, job in _bodies(world).items()
+        if "jobName" in job.get("status", {})  # the one whose data is being read may have none yet
+    }
     for name in stopping:
         wait_for(f"the stop of {name} was heard", partial(_asked, scene, "StopTrainingJob", name))
     _apply(world, [unchecked(name="creating")])
