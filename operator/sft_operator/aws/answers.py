@@ -15,6 +15,7 @@ T = TypeVar("T")
 # No answer, or one that could not be read: the request may have been carried out.
 _LOST = (
     exceptions.HTTPClientError,
+    exceptions.ConnectionError,  # of the last try only: botocore does not say that an earlier one was sent
     exceptions.IncompleteReadError,
     exceptions.ResponseStreamingError,
     ResponseParserError,

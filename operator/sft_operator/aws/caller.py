@@ -55,7 +55,7 @@ def _default_rates() -> Mapping[str, Rate]:
 
 @dataclass(frozen=True, slots=True)
 class CallerSettings:
-    """`threads` acting and `poll_threads` polling: an AWS that does not answer holds a thread for a minute, and a
+    """`threads` acting, `poll_threads` polling and as many reading logs and results: an AWS that does not answer holds a thread for a minute, and a
     stop must not wait for a poll's thread."""
 
     threads: int = 8
@@ -80,6 +80,8 @@ class AWSCaller:
             Purpose.ACT: ThreadPoolExecutor(self._settings.threads, thread_name_prefix="aws"),
             Purpose.POLL: ThreadPoolExecutor(self._settings.poll_threads, thread_name_prefix="aws-poll"),
         }
+        # logs and results: a service of them that does not answer must not hold up the looks at runs
+        self._reading = ThreadPoolExecutor(self._settings.poll_threads, thread_name_prefix="aws-read")
         self._buckets: dict[tuple[str, str, str], TokenBucket] = {}
 
     async def call(
@@ -95,23 +97,24 @@ class AWSCaller:
         method = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", operation).lower()
 
         def work() -> Any:
-            client = self.clients.get(service, region, purpose)
-            return self._counted(service, operation, lambda: getattr(client, method)(**params))
+            return self._counted(
+                service, operation, lambda: getattr(self.clients.get(service, region, purpose), method)(**params)
+            )
 
-        return await asyncio.get_running_loop().run_in_executor(self._pools[purpose], work)
+        pool = self._reading if kind == "logs" else self._pools[purpose]
+        return await asyncio.get_running_loop().run_in_executor(pool, work)
 
     async def run(self, service: str, region: str, what: str, work: Callable[[Any], T]) -> T:
-        """`work(client)` in a polling thread: several calls on one client, such as reading an object bit by bit."""
+        """`work(client)` in a reading thread: several calls on one client, such as reading an object bit by bit."""
 
         def body() -> T:
-            client = self.clients.get(service, region, Purpose.POLL)
-            return self._counted(service, what, lambda: work(client))
+            return self._counted(service, what, lambda: work(self.clients.get(service, region, Purpose.POLL)))
 
-        return await asyncio.get_running_loop().run_in_executor(self._pools[Purpose.POLL], body)
+        return await asyncio.get_running_loop().run_in_executor(self._reading, body)
 
     def close(self) -> None:
         """Takes no more calls; those in flight end by themselves."""
-        for pool in self._pools.values():
+        for pool in (*self._pools.values(), self._reading):
             pool.shutdown(wait=False, cancel_futures=True)
 
     async def _go(self, account: str, region: str, kind: str) -> None:

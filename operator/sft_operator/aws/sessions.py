@@ -59,9 +59,10 @@ class Clients:
         with self._lock:
             client = self._clients.get(key)
             if client is None:
-                client = self._clients[key] = self._new_session().client(
-                    service, region_name=region or default_region(), config=self._config()
-                )
+                session = self._new_session()
+                client = session.client(service, region_name=region or default_region(), config=self._config())
+                if session.get_credentials() is not None:  # without any it would never take those that come later
+                    self._clients[key] = client
             return client
 
     def model(self, service: str) -> ServiceModel:
