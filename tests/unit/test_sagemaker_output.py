@@ -102,7 +102,7 @@ def test_links_and_devices_are_passed_over(kind: bytes) -> None:
 
 
 def test_a_huge_manifest_is_not_read() -> None:
-    found = read(tar({"manifest.json": b" " * (output.MAX_MEMBER_BYTES + 1)}))
+    found = read(tar({"manifest.json": b" " * (output.MAX_BYTES["manifest.json"] + 1)}))
     assert found.problem is not None
     assert "the most is" in found.problem
 

@@ -9,27 +9,29 @@ from ...api.durations import display as duration
 from ...api.status import Metrics, Progress
 from ...platforms.base import RawProgress
 
+_MOST = 10**15
+"""Steps: a larger number is no count, and more than JSON can carry exactly."""
 _LONGEST = 10 * 365 * 86400.0
 """Seconds: a longer time to go is no estimate but a training that stands still."""
 
 
 def present(raw: RawProgress, *, planned_steps: int | None, stage: str) -> Progress:
     """`planned_steps` stands in where the log does not name a total. The stage is shown until there are steps."""
-    total = raw.total_steps or planned_steps
+    total, step = _count(raw.total_steps) or planned_steps, _count(raw.step)
     percent = eta = None
-    if raw.step is not None and total:
-        percent = min(100, max(0, raw.step * 100 // total))
-        if raw.steps_per_second and raw.steps_per_second > 0 and raw.step < total:
-            left = (total - raw.step) / raw.steps_per_second
+    if step is not None and total:
+        percent = min(100, max(0, step * 100 // total))
+        if raw.steps_per_second and raw.steps_per_second > 0 and step < total:
+            left = (total - step) / raw.steps_per_second
             eta = round(left) if left <= _LONGEST else None
     return Progress(
-        step=raw.step,
+        step=step,
         total_steps=total,
         epoch=_number(raw.epoch),
         percent=percent,
         eta_seconds=eta,
         eta=duration(eta) if eta is not None else None,
-        display=_steps(raw.step, total, percent) if raw.step is not None else stage,
+        display=_steps(step, total, percent) if step is not None else stage,
         source=raw.source or None,
         last_report_time=timestamp(raw.reported_at) if raw.reported_at else None,
     )
@@ -65,6 +67,10 @@ def figures(raw: RawProgress, before: Metrics | None) -> Metrics:
 
 def _latest(figure: float | None, before: float | None) -> float | None:
     return before if figure is None else _number(figure)
+
+
+def _count(figure: int | None) -> int | None:
+    return figure if figure is not None and abs(figure) <= _MOST else None
 
 
 def _number(figure: float | None) -> float | None:

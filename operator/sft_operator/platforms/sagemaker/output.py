@@ -16,8 +16,10 @@ from typing import IO, Any
 MANIFEST = "manifest.json"
 METRICS = "step_wise_training_metrics.csv"
 MAX_MEMBERS = 10_000
-MAX_MEMBER_BYTES = 16 << 20
+MAX_BYTES = {MANIFEST: 1 << 20, METRICS: 16 << 20}
 """Of a member that is read; others are passed over."""
+MAX_HEADER_BYTES = 8 << 10
+"""Of what describes a member: tarfile keeps all of it in memory."""
 MAX_UNPACKED_BYTES = 4 << 30
 """Read through in all: a checkpoint is not in this archive, so a larger one is not what it should be."""
 _CHECKPOINT = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/[\x21-\x7e]{1,1900}")
@@ -81,6 +83,29 @@ class _TooLargeError(Exception):
     pass
 
 
+class _Member(tarfile.TarInfo):
+    """A member whose description is small; sparse files, whose maps may be endless, are not looked into."""
+
+    def _proc_member(self, archive: tarfile.TarFile) -> tarfile.TarInfo:
+        if self.type == tarfile.GNUTYPE_SPARSE:
+            raise _TooLargeError("it has a sparse member")
+        if self.type in _DESCRIPTIONS and self.size > MAX_HEADER_BYTES:
+            raise _TooLargeError(f"a member is described in {self.size} bytes, the most is {MAX_HEADER_BYTES}")
+        return super()._proc_member(archive)  # type: ignore[misc,no-any-return]
+
+    def _proc_gnusparse_10(self, *_: object) -> None:
+        raise _TooLargeError("it has a sparse member")
+
+
+_DESCRIPTIONS = (
+    tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
+    tarfile.XHDTYPE,
+    tarfile.XGLTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+)
+
+
 def read(packed: io.RawIOBase) -> Output:
     """Reads the archive once from front to back and unpacks nothing to disk. Errors of `packed` pass through; a broken
     archive is a problem of the Output, beside what was found before the break."""
@@ -98,7 +123,7 @@ def read(packed: io.RawIOBase) -> Output:
                 break
     except _TooLargeError as error:
         problem = problem or f"output.tar.gz was not read to its end: {error}"
-    except (tarfile.TarError, EOFError, zlib.error, ValueError) as error:
+    except (tarfile.TarError, EOFError, zlib.error, ValueError, RecursionError) as error:
         problem = problem or f"output.tar.gz is not a readable archive: {error}"
     return Output(checkpoint, losses, problem)
 
@@ -106,8 +131,10 @@ def read(packed: io.RawIOBase) -> Output:
 def _members(stream: IO[bytes]) -> Iterator[tuple[str, bytes]]:
     """Name and content of the files that are wanted, at whatever depth; names that leave the archive, links and
     devices are passed over."""
-    with tarfile.open(fileobj=stream, mode="r|") as archive:
+    with tarfile.open(fileobj=stream, mode="r|", tarinfo=_Member) as archive:
         for number, member in enumerate(archive):
+            archive.members.clear()  # type: ignore[attr-defined]  # nobody goes back to them
+            archive.pax_headers.clear()
             if number >= MAX_MEMBERS:
                 raise _TooLargeError(f"it has more than {MAX_MEMBERS} members")
             parts = member.name.split("/")
@@ -115,11 +142,12 @@ def _members(stream: IO[bytes]) -> Iterator[tuple[str, bytes]]:
                 continue
             if parts[-1] not in (MANIFEST, METRICS):
                 continue
-            if member.size > MAX_MEMBER_BYTES:
-                raise _TooLargeError(f"{parts[-1]} has {member.size} bytes, the most is {MAX_MEMBER_BYTES}")
+            most = MAX_BYTES[parts[-1]]
+            if member.size > most:
+                raise _TooLargeError(f"{parts[-1]} has {member.size} bytes, the most is {most}")
             file = archive.extractfile(member)
             if file is not None:
-                yield parts[-1], file.read(MAX_MEMBER_BYTES)
+                yield parts[-1], file.read(most)
 
 
 def _checkpoint(body: bytes) -> tuple[str | None, str | None]:
@@ -138,24 +166,30 @@ def _checkpoint(body: bytes) -> tuple[str | None, str | None]:
 def _losses(body: bytes) -> Losses | None:
     """Columns are found by name: case and order differ between sources."""
     rows = csv.reader(io.StringIO(body.decode("utf-8", "replace"), newline=""))
+    first = last = best = held_out = None
+    final: Mapping[str, str] = {}
     try:
         header = [name.strip().lower() for name in next(rows, [])]
-        table = [dict(zip(header, row, strict=False)) for row in rows]
+        # row by row: a table of all of them can take a hundred times the memory of the file
+        for row in (dict(zip(header, cells, strict=False)) for cells in rows):
+            loss = _number(row.get("training_loss"))
+            if loss is not None:
+                first, last, final = loss if first is None else first, loss, row
+                best = loss if best is None else min(best, loss)
+            validation = _number(row.get("validation_loss"))
+            held_out = held_out if validation is None else validation
     except csv.Error:
         return None
-    losses = [(loss, row) for row in table if (loss := _number(row.get("training_loss"))) is not None]
-    if not losses:
+    if first is None or last is None or best is None:
         return None
-    last, final = losses[-1]
     step, epoch = _number(final.get("step_number")), _number(final.get("epoch_number"))
-    held_out = [loss for row in table if (loss := _number(row.get("validation_loss"))) is not None]
     return Losses(
-        first=losses[0][0],
+        first=first,
         last=last,
-        best=min(loss for loss, _ in losses),
+        best=best,
         last_step=int(step) if step is not None else None,
         epoch=epoch,
-        validation=held_out[-1] if held_out else None,
+        validation=held_out,
     )
 
 
