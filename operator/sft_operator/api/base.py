@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler, model_validator
-from pydantic_core import CoreSchema
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler, model_validator
+from pydantic_core import CoreSchema, core_schema
 
-from .rules import OneOf
+from .rules import OneOf, ValueRule
 
 _ACRONYMS = frozenset({"arn", "id", "uri", "url"})
 
@@ -16,6 +17,24 @@ def camel(name: str) -> str:
     """`role_arn` -> `roleARN`: Kubernetes writes acronyms in capitals except at the start of a name."""
     first, *rest = name.split("_")
     return first + "".join(part.upper() if part in _ACRONYMS else part.capitalize() for part in rest)
+
+
+@dataclass(frozen=True, slots=True)
+class Ruled:
+    """In the Annotated type of a field: its values obey the rule, enforced here and by the API server."""
+
+    by: ValueRule
+
+    def _check(self, value: Any) -> Any:
+        if not self.by.holds(value):
+            raise ValueError(self.by.message)
+        return value
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(self._check, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {**handler(schema), "x-kubernetes-validations": [self.by.rule]}
 
 
 class APIModel(BaseModel):

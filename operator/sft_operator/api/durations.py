@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from fractions import Fraction
 
 PATTERN = r"^([0-9]{1,4}(\.[0-9]{1,6})?h|[0-9]{1,5}(\.[0-9]{1,6})?m|[0-9]{1,7}(\.[0-9]{1,6})?s){1,3}$"
 """Digits are bounded because the API server's own duration overflows at 292 years."""
@@ -12,9 +13,14 @@ _UNIT_SECONDS = {"h": 3600, "m": 60, "s": 1}
 
 def seconds(text: str) -> int:
     """Whole seconds of a Go-style duration. Raises ValueError with the text when it is not one."""
+    return round(exact(text))
+
+
+def exact(text: str) -> Fraction:
+    """Seconds of a Go-style duration, to the last digit. Raises ValueError with the text when it is not one."""
     if not re.fullmatch(PATTERN, text):
         raise ValueError(f"{text!r} is not a duration: write hours, minutes and seconds like 120h, 90m or 1h30m")
-    return round(sum(float(number) * _UNIT_SECONDS[unit] for number, unit in _PART.findall(text)))
+    return sum((Fraction(number) * _UNIT_SECONDS[unit] for number, unit in _PART.findall(text)), Fraction())
 
 
 def display(total_seconds: float) -> str:

@@ -1,15 +1,18 @@
-"""The rules that the API server enforces by CEL: unions, immutability of a run, and ends that stay ends.
+"""The rules that the API server enforces by CEL: unions, values, immutability of a run, and ends that stay ends.
 
-Each rule works on Kubernetes 1.28; has() stands on both sides because CEL fails on a missing field.
+What one object alone can break, OneOf and ValueRule, holds in the models too; the rest needs the object before. Each rule works on Kubernetes 1.28; has() stands on both sides because CEL fails on a missing field.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
-from .durations import PATTERN as DURATION
+from pydantic import StringConstraints, TypeAdapter, ValidationError
+
+from . import durations
+from .metadata import DOMAIN, TAG_MODEL
 
 Rule = dict[str, Any]
 
@@ -17,10 +20,6 @@ Rule = dict[str, Any]
 def _quoted(regex: str) -> str:
     """A regular expression as a CEL string: raw, so that its backslashes stay."""
     return f"r'{regex}'"
-
-
-def validations(*rules: Rule) -> dict[str, Any]:
-    return {"x-kubernetes-validations": list(rules)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,25 +52,59 @@ class OneOf:
         return f"{self.what} is given twice: set only one of {', '.join(self.names)}"
 
 
-def duration_between(low: str, high: str) -> Rule:
-    """The field's pattern stands in the rule too: for text that is no duration CEL's own message would be a type
-    conversion error."""
-    return {
-        "rule": f"self.matches({_quoted(DURATION)}) && duration(self) >= duration('{low}') "
+@dataclass(frozen=True, slots=True)
+class ValueRule:
+    """A rule on one value: `cel` is asked by the API server, `holds` by the models; both answer in the same words."""
+
+    message: str
+    cel: str
+    holds: Callable[[Any], bool]
+
+    @property
+    def rule(self) -> Rule:
+        return {"rule": self.cel, "message": self.message}
+
+
+def duration_between(low: str, high: str) -> ValueRule:
+    """The bounds are allowed too. The field's pattern stands in the rule as well: for text that is no duration CEL's
+    own message would be a type conversion error."""
+
+    def holds(text: str) -> bool:
+        try:
+            return durations.exact(low) <= durations.exact(text) <= durations.exact(high)
+        except ValueError:
+            return False
+
+    return ValueRule(
+        f"must be a duration between {low} and {high}, in hours, minutes and seconds like 120h, 90m or 1h30m",
+        f"self.matches({_quoted(durations.PATTERN)}) && duration(self) >= duration('{low}') "
         f"&& duration(self) <= duration('{high}')",
-        "message": f"must be a duration between {low} and {high}, in hours, minutes and seconds like 120h, 90m or 1h30m",
-    }
+        holds,
+    )
 
 
 TAG_TEXT = r"\p{L}\p{Z}\p{N}_.:/=+@-"
 """What AWS takes in keys and values of tags, as the inside of a character class (SageMaker's service model)."""
+_TAG_TEXT: TypeAdapter[str] = TypeAdapter(Annotated[str, StringConstraints(pattern=f"^[{TAG_TEXT}]*$")])
+_TAG_KEY_LENGTH = 128
 
-TAG_KEYS: Rule = {
-    "rule": f"self.all(k, k.matches({_quoted(f'^[{TAG_TEXT}]{{1,128}}$')}) && !k.matches('^(?i)aws:') "
-    "&& !k.startsWith('sft-operator.dev/') && k != 'model_name_or_path')",
-    "message": "a tag key has 1 to 128 letters, digits, spaces or _.:/=+-@ and may not start with aws: or "
-    "sft-operator.dev/, nor be model_name_or_path: those are written by AWS and by the operator",
-}
+
+def _tag_key(key: str) -> bool:
+    try:
+        _TAG_TEXT.validate_python(key)  # its expressions know \p, those of the standard library do not
+    except ValidationError:
+        return False
+    reserved = key.lower().startswith("aws:") or key.startswith(f"{DOMAIN}/") or key == TAG_MODEL
+    return 1 <= len(key) <= _TAG_KEY_LENGTH and not reserved
+
+
+TAG_KEYS = ValueRule(
+    f"a tag key has 1 to {_TAG_KEY_LENGTH} letters, digits, spaces or _.:/=+-@ and may not start with aws: or "
+    f"{DOMAIN}/, nor be {TAG_MODEL}: those are written by AWS and by the operator",
+    f"self.all(k, k.matches({_quoted(f'^[{TAG_TEXT}]{{1,{_TAG_KEY_LENGTH}}}$')}) && !k.matches('^(?i)aws:') "
+    f"&& !k.startsWith('{DOMAIN}/') && k != '{TAG_MODEL}')",
+    lambda tags: all(map(_tag_key, tags)),
+)
 
 
 def immutable_within_run(*path: str) -> Rule:

@@ -11,14 +11,17 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from . import rules
-from .base import APIModel
+from .base import APIModel, Ruled
 from .durations import PATTERN as DURATION_PATTERN
 
 S3_OBJECT = r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/[^\s]+$"
 S3_PREFIX = r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[^\s]*)?$"
 ROLE_ARN = r"^arn:aws[a-z-]*:iam::[0-9]{12}:role/[a-zA-Z0-9+=,.@_/-]+$"
 
-Duration = Annotated[str, Field(pattern=DURATION_PATTERN, max_length=32)]
+Duration = Annotated[str, Field(max_length=32, json_schema_extra={"pattern": DURATION_PATTERN})]
+"""The pattern is for the schema alone: a field's own rule asks it as well, and tells it in words."""
+
+TagValue = Annotated[str, Field(max_length=256, pattern=f"^[{rules.TAG_TEXT}]*$")]
 
 
 class Method(StrEnum):
@@ -283,15 +286,13 @@ class SageMaker(APIModel):
 class RunPolicy(APIModel):
     """How long, how often and whether the run goes on. May be changed at any time."""
 
-    max_runtime: Duration | None = Field(
+    max_runtime: Annotated[Duration, Ruled(rules.duration_between("1m", "672h"))] | None = Field(
         None,
-        json_schema_extra=rules.validations(rules.duration_between("1m", "672h")),
         description="Longest training time over all attempts, 1m to 672h (default 120h); reached, the run ends as "
         "Failed/DeadlineExceeded. Sent to SageMaker at the launch: a later change works from the next attempt on.",
     )
-    pending_deadline: Duration = Field(
+    pending_deadline: Annotated[Duration, Ruled(rules.duration_between("1s", "672h"))] = Field(
         "24h",
-        json_schema_extra=rules.validations(rules.duration_between("1s", "672h")),
         description="Longest wait for the launch (permissions, quota, capacity), 1s to 672h (default 24h); reached, "
         "the job ends as Failed/PendingDeadlineExceeded.",
     )
@@ -351,10 +352,8 @@ class SFTJobSpec(APIModel):
         description='Which run of this job (default "1"). A new value means: run it again, on purpose; going back to '
         "an old one finds that run and launches nothing.",
     )
-    tags: dict[str, Annotated[str, Field(max_length=256, pattern=rf"^[{rules.TAG_TEXT}]*$")]] | None = Field(
+    tags: Annotated[dict[str, TagValue], Field(max_length=40), Ruled(rules.TAG_KEYS)] | None = Field(
         None,
-        max_length=40,
-        json_schema_extra=rules.validations(rules.TAG_KEYS),
         description="Tags on the AWS job, at most 40, besides the operator's own. Keys may not start with aws: or "
         "sft-operator.dev/. A tag added later is added to the live run; one removed stays on it.",
     )
