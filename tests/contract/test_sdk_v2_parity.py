@@ -125,7 +125,7 @@ class Case:
 
     @property
     def recounted(self) -> bool:
-        return self.instance_count != self.recipe.default_count
+        return self.instance_count != self.recipe.content["run"]["replicas"]
 
     @property
     def job_name(self) -> str:

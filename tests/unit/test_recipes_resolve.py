@@ -10,10 +10,9 @@ from typing import Any
 import pytest
 import yaml
 
-from sft_operator.api.findings import Finding
 from sft_operator.recipes.catalogue import Catalogue, Recipe, load_catalogue
 from sft_operator.recipes.merge import get, leaves, parse
-from sft_operator.recipes.resolve import RecipeRequest, ResolvedRecipe, parse_recipe, resolve
+from sft_operator.recipes.resolve import RecipeRequest, ResolvedRecipe, resolve
 
 CATALOGUE: Catalogue = load_catalogue()
 UNCONFIRMED = "not confirmed on a real account"
@@ -62,12 +61,12 @@ def lite_2() -> dict[str, Any]:
 def test_every_recipe_resolves_with_its_own_values_on_each_of_its_instance_types(
     recipe: Recipe, instance_type: str
 ) -> None:
-    assert recipe.default_count is not None
+    count: int = get(recipe.content, parse("run.replicas"))
     request = RecipeRequest(
         recipe=recipe,
         content=None,
         job_name="sft-x",
-        instance_count=recipe.default_count,
+        instance_count=count,
         method=recipe.method,
         model=recipe.model,
         instance_type=instance_type,
@@ -76,7 +75,7 @@ def test_every_recipe_resolves_with_its_own_values_on_each_of_its_instance_types
     changed = {".".join(map(str, path)) for path, value in leaves(result.content) if get(recipe.content, path) != value}
     assert changed <= {"run.name", "run.data_s3_path", "run.output_s3_path", "training_config.save_steps"}
     assert result.name == recipe.name
-    assert result.replicas == at(result, "run.replicas") == recipe.default_count
+    assert result.replicas == at(result, "run.replicas") == count
     assert at(result, "run.data_s3_path") == at(result, "run.output_s3_path") == ""
     assert "${" not in result.yaml
     assert yaml.safe_load(result.yaml) == result.content
@@ -278,13 +277,3 @@ def test_a_given_recipes_own_values_are_not_measured_against_the_tables() -> Non
     content = lite_2()
     content["training_config"]["global_batch_size"] = 16
     assert at(resolved(given(content)), "training_config.global_batch_size") == 16
-
-
-def test_a_recipe_is_read_from_text_and_a_malformed_one_is_told_with_its_line() -> None:
-    assert parse_recipe("run: {name: x}\nlr: 1e-5\n", source="recipe.yaml") == {"run": {"name": "x"}, "lr": 1e-5}
-    broken = parse_recipe("run:\n  name: x\n   replicas: 1\n", source="ConfigMap ml/recipe")
-    assert isinstance(broken, Finding)
-    assert str(broken) == (
-        "spec.recipe: malformed recipe: ConfigMap ml/recipe, line 3, column 12: mapping values are not allowed in this context"
-    )
-    assert "holds no map" in str(parse_recipe("- a\n", source="recipe.yaml"))

@@ -284,10 +284,6 @@ class World:
         self.advance(settle)
         return key
 
-    def forget_manifest(self, edits: Mapping[str, Any] | None = None) -> None:
-        """What is applied next is the first manifest again, with other edits."""
-        self._manifest = edited(nova_lite_2_lora(), edits or {})
-
     def delete(self, *, settle: float = 1.0) -> None:
         self.cluster.delete(self.key)
         self.advance(settle)

@@ -47,10 +47,6 @@ class Conditions:
     def drop(self, kind: ConditionType) -> None:
         self._by_type.pop(kind, None)
 
-    def is_true(self, kind: ConditionType) -> bool:
-        condition = self._by_type.get(kind)
-        return condition is not None and condition.status == ConditionStatus.TRUE
-
     @property
     def result(self) -> list[Condition]:
         return sorted(self._by_type.values(), key=lambda condition: _ORDER[condition.type])

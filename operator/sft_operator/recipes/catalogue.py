@@ -53,12 +53,6 @@ class Recipe:
     def file_name(self) -> str:
         return self.name.rpartition("/")[2]
 
-    @property
-    def default_count(self) -> int | None:
-        """The instance count that the recipe file itself has."""
-        count = get(self.content, parse("run.replicas"))
-        return count if isinstance(count, int) else None
-
 
 @dataclass(frozen=True)
 class Catalogue:

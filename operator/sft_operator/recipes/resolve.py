@@ -90,17 +90,6 @@ def resolve(request: RecipeRequest, catalogue: Catalogue) -> ResolvedRecipe | tu
     return _Resolution(request, catalogue, family, base).run()
 
 
-def parse_recipe(text: str, *, source: str, field: str = "spec.recipe") -> dict[Any, Any] | Finding:
-    """A recipe from its YAML text (1.2); what is wrong names line and column of `source`."""
-    try:
-        content = yaml12.load(text, source=source)
-    except yaml12.YAMLError as error:
-        return Finding(field, f"malformed recipe: {error}")
-    if not isinstance(content, dict):
-        return Finding(field, f"malformed recipe: {source} holds no map at its top")
-    return content
-
-
 class _Resolution:
     """One pass over one request; collects findings so that a user sees all of them at once."""
 

@@ -9,7 +9,6 @@ from typing import Any
 from sft_operator.api.findings import Finding
 
 EPOCHS = "spec.hyperparameters.epochs"
-VALIDATION_EVERY = "spec.hyperparameters.validationEverySteps"
 
 
 def steps(rows: int, epochs: float, batch: int) -> int:
