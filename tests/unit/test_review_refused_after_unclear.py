@@ -18,7 +18,7 @@ def refuses(world: World) -> None:
     async def submit(*_: Any) -> SubmitOutcome:
         return SubmitOutcome(SubmitKind.REFUSED, refusal=refusal(Reason.QUOTA_EXCEEDED), retry_after=300.0)
 
-    world.aws.submit = submit  # type: ignore[method-assign]
+    world.aws.submit = submit  # type: ignore[method-assign, assignment]
 
 
 @pytest.mark.parametrize("restarted", [False, True])

@@ -252,14 +252,16 @@ async def test_a_job_that_somebody_else_made_under_our_name_is_not_stopped(aws: 
     ref = await launch(aws, training=100_000)
     arn, keys = aws.sim.job(ref.job_name)["arn"], list(aws.sim.job(ref.job_name)["tags"])
     aws.caller.clients.get("sagemaker", "us-east-1").delete_tags(ResourceArn=arn, TagKeys=keys)
-    await aws.platform.stop(ref, cause="Delete")
+    with pytest.raises(PlatformUnavailable, match="is not stopped"):
+        await aws.platform.stop(ref, cause="Delete")
     assert aws.sim.job(ref.job_name)["status"] == "InProgress"
 
 
 async def test_a_run_of_another_environment_is_not_stopped(aws: Lab) -> None:
     plan = aws.plan(view(scope="prod-eu"))
     await aws.platform.submit(plan, view(scope="prod-eu"), None)
-    await aws.platform.stop(aws.platform.ref(plan.effective, plan.job_name), cause="Stop")
+    with pytest.raises(PlatformUnavailable, match="is not stopped"):
+        await aws.platform.stop(aws.platform.ref(plan.effective, plan.job_name), cause="Stop")
     assert "StopTrainingJob" not in aws.sagemaker_calls()
 
 

@@ -113,12 +113,18 @@ class Engine:
                 return
             if isinstance(decision.action, AddFinalizer | ReleaseFinalizer):
                 present = isinstance(decision.action, AddFinalizer)
-                self._store.put(await self._kube.set_finalizer(entry.body, present=present))
+                self._take(key, await self._kube.set_finalizer(entry.body, present=present))
                 self._metrics.writes.labels("finalizer").inc()
                 continue
             await self._actions.perform(key, entry, decision.action)
         log.warning("%d passes in a row did not settle the job; it waits", MAX_PASSES)
         self._queue.failed(key, 30.0)
+
+    def _take(self, key: str, body: Mapping[str, Any]) -> None:
+        """Takes the answer to a write, unless the resource was deleted, or made again, while it was on its way."""
+        entry = self._store.get(key)
+        if entry is not None and entry.uid == body["metadata"]["uid"]:
+            self._store.put(body)
 
     def _rest(self, key: str, entry: Entry, decision: Decision) -> None:
         if decision.look_after is not None:
@@ -144,7 +150,11 @@ class Engine:
         before = entry.job.status
         body = await self._kube.patch_status(entry.body["metadata"], patch)
         self._metrics.writes.labels("progress" if progress_only else "state").inc()
-        self._store.put(body)
+        if body["metadata"].get("resourceVersion") == entry.body["metadata"].get("resourceVersion"):
+            # an older CRD prunes what it does not know: a stop must not wait for words that are never kept
+            log.warning("the API server keeps nothing of %s: is the CRD older than the operator?", ", ".join(patch))
+            return isinstance(decision.action, Submit)
+        self._take(key, body)
         if isinstance(decision.action, Submit) and decision.status.job_name != before.job_name:
             entry.seen = replace(entry.seen, unsent=decision.status.job_name)
         for event in events(before, decision.status):

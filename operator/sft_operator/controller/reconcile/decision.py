@@ -13,6 +13,8 @@ from ...platforms.base import JobView, Observation, Plan, Platform, RunRef, RunS
 from .job import Job, Seen, Trouble
 
 STOP_AGAIN_AFTER = timedelta(minutes=5)
+LONGEST_WAIT = timedelta(hours=6)
+"""What is due later than any pause is due now: the clock was set back."""
 DEFAULT_MAX_RUNTIME = "120h"
 
 
@@ -97,7 +99,7 @@ def run_ref(job: Job, platform: Platform) -> RunRef | None:
 
 def waits(trouble: Trouble | None, now: datetime) -> float | None:
     """Seconds until the trouble's next try; None when it is due."""
-    if trouble is None or trouble.next_try <= now:
+    if trouble is None or not now < trouble.next_try <= now + LONGEST_WAIT:
         return None
     return (trouble.next_try - now).total_seconds()
 
@@ -124,4 +126,5 @@ def stop_due_in(seen: Seen, now: datetime) -> float:
     """Seconds until a stop is to be asked for (again); 0 when it never was, or long ago and nothing came of it."""
     if seen.stop_asked is None:
         return 0.0
-    return max(0.0, (seen.stop_asked + STOP_AGAIN_AFTER - now).total_seconds())
+    due = seen.stop_asked + STOP_AGAIN_AFTER
+    return (due - now).total_seconds() if now < due <= now + LONGEST_WAIT else 0.0

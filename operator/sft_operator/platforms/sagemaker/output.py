@@ -134,7 +134,7 @@ def _members(stream: IO[bytes]) -> Iterator[tuple[str, bytes]]:
     with tarfile.open(fileobj=stream, mode="r|", tarinfo=_Member) as archive:
         for number, member in enumerate(archive):
             archive.members.clear()  # type: ignore[attr-defined]  # nobody goes back to them
-            archive.pax_headers.clear()
+            archive.pax_headers.clear()  # type: ignore[attr-defined]
             if number >= MAX_MEMBERS:
                 raise _TooLargeError(f"it has more than {MAX_MEMBERS} members")
             parts = member.name.split("/")

@@ -134,7 +134,7 @@ class Sweep:
             run.due = True
             if classify(error).error_class is ErrorClass.NOT_FOUND:
                 # what was just listed is there, only not everywhere yet
-                return self._not_found(ref, run) if entry is None else []
+                return await self._not_found(ref, run) if entry is None else []
             return [self._failed(ref, run, error)]
         self._advance(answer.get("LastModifiedTime"))
         run.described = str(answer.get("SecondaryStatus"))
@@ -160,12 +160,21 @@ class Sweep:
         run.last, run.modified, run.unreachable = found, modified, False
         yield ref, found
 
-    def _not_found(self, ref: RunRef, run: Run) -> list[Item]:
+    async def _not_found(self, ref: RunRef, run: Run) -> list[Item]:
         """A job may be unknown right after its create; later it takes two looks to believe that it is gone."""
         run.missing += 1
         young = self._monotonic() - run.since < self._settings.not_found_grace and run.last is None
         if young or run.missing < _MISSING_LOOKS:
             return []
+        try:
+            answer = await self._caller.call("sts", "GetCallerIdentity", self.region, kind="describe")
+        except AWSError as error:
+            return [self._failed(ref, run, error)]
+        if (account := str(answer.get("Account"))) != self.account:
+            # another account knows none of our jobs, and all of them run on
+            run.unreachable = True
+            text = f"the operator's credentials are of account {account}, {ref.job_name} is in {self.account}"
+            return [(ref, PlatformUnavailable(Reason.ROLE_NOT_USABLE, text, self._settings.sweep_interval))]
         log.warning("a training job is gone", extra={"run": ref.job_name})
         run.last = Observation(
             state=RunState.LOST,
