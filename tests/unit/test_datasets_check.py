@@ -190,8 +190,15 @@ def test_a_declared_format_that_is_not_converse_is_refused_without_reading() -> 
         def read(self, start: int, end: int) -> bytes:
             raise AssertionError("read")
 
-    report = check([DatasetFile(URI, Unread(b"x"), "train")], format="Messages")
+    report = check([DatasetFile(URI, Unread(b"x"), "train", format="Messages")])
     assert report.summary() == f"{URI}: format Messages is declared; this model takes Converse: convert the file first"
+
+
+def test_each_file_has_a_declared_format_of_its_own() -> None:
+    validation = DatasetFile("s3://bucket/val.jsonl", InMemory(jsonl(row())), "validation", format="Messages")
+    report = check([file(jsonl(row())), validation])
+    assert (report.rows, report.validation_rows) == (1, 0)
+    assert "s3://bucket/val.jsonl: format Messages is declared" in report.summary()
 
 
 @pytest.mark.parametrize(

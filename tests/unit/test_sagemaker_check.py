@@ -97,7 +97,7 @@ from sft_operator.platforms.sagemaker.check import DatasetChecks
 async def main():
     checks = DatasetChecks(processes=1, idle=60)
     try:
-        await checks._read([], "us-east-1", "Auto")
+        await checks._read([], "us-east-1")
     finally:
         print(*checks._pool._processes, flush=True)
         await asyncio.sleep(60)

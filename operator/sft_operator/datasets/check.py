@@ -35,12 +35,13 @@ _WANTED = "this model takes JSON Lines in UTF-8, one Converse row a line"
 
 @dataclass(frozen=True, slots=True)
 class DatasetFile:
-    """One file to check. `etag` (or a version) is copied into the report as it is."""
+    """One file to check, of the declared format. `etag` (or a version) is copied into the report as it is."""
 
     uri: str
     reader: ObjectReader
     channel: Channel
     etag: str = ""
+    format: DatasetFormat = "Auto"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +60,7 @@ class DatasetLimits:
 DEFAULT_LIMITS = DatasetLimits()
 
 
-def check(
-    files: Sequence[DatasetFile],
-    *,
-    format: DatasetFormat = "Auto",  # noqa: A002 (the name of the field in the SFTJob)
-    limits: DatasetLimits = DEFAULT_LIMITS,
-) -> DatasetReport:
+def check(files: Sequence[DatasetFile], *, limits: DatasetLimits = DEFAULT_LIMITS) -> DatasetReport:
     """Read every file once, front to back, and say what is wrong with it.
 
     Memory is bounded by one line, one ranged read and the kept findings. What a reader raises passes through, and so
@@ -76,9 +72,9 @@ def check(
     if not any(file.channel == "train" for file in files):
         found.file_error("train", "no training file is given")
     for file in files:
-        if format not in ("Auto", "Converse"):
+        if file.format not in ("Auto", "Converse"):
             found.file_error(
-                file.uri, f"format {format} is declared; this model takes Converse: convert the file first"
+                file.uri, f"format {file.format} is declared; this model takes Converse: convert the file first"
             )
             facts.append(FileFacts(file.uri, file.channel, file.etag, 0, file.reader.size(), ""))
             continue

@@ -14,7 +14,6 @@ from ...api.status import DatasetFile, DatasetStatus
 from ...aws.errors import AWSError, ErrorClass, classify
 from ...aws.identity import object_arn
 from ...aws.objects import S3Uri
-from ...datasets.formats import DatasetFormat
 from ...datasets.report import DatasetReport, RowFinding
 from ..base import CheckOutcome, JobView, PlatformUnavailable, Refusal
 from . import check_worker
@@ -40,11 +39,12 @@ class DatasetChecks:
         """Raises PlatformUnavailable when AWS did not answer, or the process was ended from outside."""
         spec = job.spec
         region = spec.sage_maker.region if spec.sage_maker else ""
+        declared = [spec.dataset.train, *(spec.dataset.validation or ())]
         wanted = [
-            Wanted(entry.uri, "train" if entry.channel == "train" else "validation", entry.field)
-            for entry in data_objects(spec)
+            Wanted(entry.uri, "train" if entry.channel == "train" else "validation", entry.field, data.format.value)
+            for entry, data in zip(data_objects(spec), declared, strict=True)
         ]
-        answer = await self._read(wanted, region, spec.dataset.train.format.value)
+        answer = await self._read(wanted, region)
         if isinstance(answer, Unreadable):
             return CheckOutcome(None, _unreadable(answer, region))
         return _outcome(answer, warn_only=spec.dataset.check is DatasetCheck.WARN)
@@ -56,7 +56,7 @@ class DatasetChecks:
             self._pool.shutdown(wait=False, cancel_futures=True)
             self._pool = None
 
-    async def _read(self, wanted: list[Wanted], region: str, format_name: DatasetFormat) -> Read | Unreadable:
+    async def _read(self, wanted: list[Wanted], region: str) -> Read | Unreadable:
         loop = asyncio.get_running_loop()
         if self._ending is not None:
             self._ending.cancel()
@@ -69,7 +69,7 @@ class DatasetChecks:
         pool = self._pool
         self._working += 1
         try:
-            return await loop.run_in_executor(pool, check_worker.read, wanted, region, format_name)
+            return await loop.run_in_executor(pool, check_worker.read, wanted, region)
         except BrokenProcessPool as error:
             if self._pool is pool:
                 self._pool = None

@@ -29,6 +29,7 @@ class Wanted:
     uri: str
     channel: Literal["train", "validation"]
     field: str
+    format: DatasetFormat = "Auto"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,7 @@ def _end_after(parent: Any) -> None:
     os._exit(1)
 
 
-def read(wanted: Sequence[Wanted], region: str, format_name: DatasetFormat) -> Read | Unreadable:
+def read(wanted: Sequence[Wanted], region: str) -> Read | Unreadable:
     """Reads every object once. What AWS refuses is answered, not raised; anything else is a bug and is raised."""
     client = _CLIENTS.get("s3", region, Purpose.POLL)
     heads: list[Head] = []
@@ -74,11 +75,11 @@ def read(wanted: Sequence[Wanted], region: str, format_name: DatasetFormat) -> R
         heads.append(found)
     readers = [_Reader(client, entry, known) for entry, known in zip(wanted, heads, strict=True)]
     files = [
-        DatasetFile(uri=reader.wanted.uri, reader=reader, channel=reader.wanted.channel, etag=reader.known.etag)
-        for reader in readers
+        DatasetFile(entry.uri, reader, entry.channel, known.etag, entry.format)
+        for reader, entry, known in zip(readers, wanted, heads, strict=True)
     ]
     try:
-        return Read(check(files, format=format_name), tuple(heads))
+        return Read(check(files), tuple(heads))
     except (AWSError, ShortReadError) as error:
         broken = next((reader for reader in readers if reader.failed), readers[0])
         if isinstance(error, ShortReadError) or error.code in ("PreconditionFailed", "InvalidRange", "412"):
