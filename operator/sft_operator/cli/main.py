@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -116,7 +116,7 @@ def _planned(
         for path in files:
             found = list(read(path, namespace=namespace))
             if not found:
-                raise click.ClickException(f"{path}: no SFTJob in it")
+                _unreadable(f"{path}: no SFTJob in it")
             for manifest in found:
                 planned: Plan | Refusal | None = None
                 if manifest.spec is not None:
@@ -124,6 +124,10 @@ def _planned(
                     planned = make_plan(view, facts, default_catalogue())
                 results.append((manifest, planned))
     except (OSError, yaml12.YAMLError) as error:
-        click.echo(f"sft: {error}", err=True)
-        sys.exit(EXIT_UNREADABLE)
+        _unreadable(str(error))
     return results
+
+
+def _unreadable(why: str) -> NoReturn:
+    click.echo(f"sft: {why}", err=True)
+    sys.exit(EXIT_UNREADABLE)
