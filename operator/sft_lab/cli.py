@@ -62,6 +62,8 @@ def up(directory: Path, pace: str, identity_scope: str, without_aws: bool, with_
     click.echo(f"  use it       . {lab.layout.shell_env}")
     if with_operator:
         click.echo("               kubectl apply -f examples/nova-lite-2-lora.yaml && kubectl get sft -w")
+    else:
+        click.echo("               kubectl apply --server-side -f crds/   # the kind SFTJob, which it begins without")
     click.echo(f"  end it       sft-lab down --dir {lab.layout.root}")
 
 

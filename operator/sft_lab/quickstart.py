@@ -71,8 +71,7 @@ class Tour:
         """Shows the command, runs it, shows what it prints."""
         shown = " ".join(f"'{word}'" if " " in word else word for word in arguments)
         self._console.print(f"$ kubectl {shown}", style="cyan", markup=False, highlight=False, soft_wrap=True)
-        done = self._lab.kubectl(*arguments, check=False)
-        text = (done.stdout + done.stderr).rstrip()
+        text = self._lab.kubectl(*arguments).stdout.rstrip()
         self.line(text)
         return text
 
@@ -150,23 +149,36 @@ def run(directory: Path | None = None) -> int:
 def _tour(tour: Tour) -> None:
     tour.say("1. A job that succeeds: LoRA on Nova Lite 2 with 600 support dialogues")
     tour.kubectl("apply", "-f", str(EXAMPLES / "nova-lite-2-lora.yaml"))
-    body = tour.follow("nova-lite-2-lora")
+    status = tour.follow("nova-lite-2-lora")["status"]
     tour.kubectl("get", "sft")
-    artifacts = body["status"].get("artifacts") or {}
+    artifacts = status.get("artifacts") or {}
     tour.say(f"checkpoint: {artifacts.get('checkpoint')}\noutput:     {artifacts.get('output')}")
+    _expect(status, "Succeeded", artifacts.get("checkpoint"))
 
     tour.say("2. A job that is refused: the data is read line by line before any money is spent")
     tour.kubectl("apply", "-f", str(EXAMPLES / "bad-row.yaml"))
-    tour.follow("bad-row")
+    status = tour.follow("bad-row")["status"]
     tour.kubectl("get", "sft", "bad-row", "-o", "jsonpath={.status.reason}: {.status.message}")
+    _expect(status, "Failed", status["reason"] == "DatasetInvalid" and " line 17: " in status["message"])
+    _expect(status, "Failed", "jobName" not in status)
 
     tour.say("3. A job that fails: why, the end of its log, and what to do")
     tour.kubectl("apply", "-f", str(EXAMPLES / "fails.yaml"))
-    body = tour.follow("fails")
-    failure = body["status"].get("failure") or {}
+    status = tour.follow("fails")["status"]
+    failure = status.get("failure") or {}
     tour.say(f"{failure.get('reason')}: {failure.get('message')}")
     for line in (failure.get("logTail") or [])[-5:]:
         tour.line(f"  | {line}")
     tour.say(f"hint: {failure.get('hint')}")
+    _expect(status, "Failed", failure.get("reason") == "OutOfMemory" and failure.get("logTail") and failure.get("hint"))
     tour.kubectl("get", "sft")
     tour.kubectl("delete", "sft", "--all")
+
+
+def _expect(status: dict[str, Any], phase: str, fact: object) -> None:
+    """What was shown is what was to be shown. Raises LabError otherwise."""
+    if status.get("phase") != phase or not fact:
+        raise LabError(
+            f"this is not what the quickstart shows: {status.get('phase')}, {status.get('reason')}: "
+            f"{status.get('message')}. With an unchanged checkout that is a defect: please report it"
+        )
