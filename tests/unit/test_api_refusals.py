@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from sft_operator.api import durations, rules
 from sft_operator.cli.main import main
-from sft_operator.controller.reconcile import job
-from tests.manifests import Manifest, nova_lite_2_lora
+from tests.manifests import Manifest
 from tests.refusals import REFUSED, TAKEN
+from tests.unit.world import World
 
 
 def validate(manifest: Manifest) -> tuple[int, str]:
@@ -44,12 +44,25 @@ def test_a_duration_is_in_bounds_whatever_its_unit(length: int, unit: str) -> No
     assert rules.duration_between("1m", "672h").holds(text) is inside
 
 
-def test_a_stored_job_that_a_rule_no_longer_lets_pass_is_read_with_its_run_and_the_reason() -> None:
-    """Its run goes on being followed by what status says; only a launch needs the spec."""
-    manifest = nova_lite_2_lora({"runPolicy.maxRuntime": "1000h"})
-    manifest["metadata"] |= {"namespace": "ml", "uid": "u", "creationTimestamp": "2026-01-01T00:00:00Z"}
-    manifest["status"] = {"phase": "Running", "runID": "1", "attempt": 1, "jobName": "sft-nova-0123456789-1"}
-    stored = job.parse(manifest)
-    assert stored.spec is None
-    assert stored.spec_error.startswith("spec.runPolicy.maxRuntime: must be a duration between 1m and 672h")
-    assert (stored.status.job_name, stored.status.run_id) == ("sft-nova-0123456789-1", "1")
+def test_the_run_of_a_stored_job_that_a_rule_no_longer_lets_pass_is_followed_to_its_end() -> None:
+    with World() as world:
+        world.apply()
+        world.advance(40)
+        world.aws.run()
+        world.advance(40)
+        world.kill_operator()
+        world.cluster.objects[world.key]["spec"]["runPolicy"]["maxRuntime"] = "1000h"  # stored under older rules
+        world.start_operator()
+        world.advance(40)
+        assert world.phase == "Running"
+        world.aws.complete()
+        world.advance(40)
+        assert world.phase == "Succeeded"
+        assert len(world.aws.created) == 1
+
+
+def test_a_stored_job_that_was_not_launched_and_that_no_rule_lets_pass_ends_with_the_words_of_the_rule() -> None:
+    with World() as world:
+        world.apply({"runPolicy.maxRuntime": "1000h"})
+        assert (world.phase, world.status["reason"]) == ("Failed", "InvalidSpec")
+        assert "spec.runPolicy.maxRuntime: must be a duration between 1m and 672h" in world.status["message"]
