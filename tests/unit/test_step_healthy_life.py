@@ -130,8 +130,21 @@ def test_a_result_that_cannot_be_read_is_a_success_with_a_warning() -> None:
         world.aws.result_trouble = PlatformUnavailable(Reason.ACCESS_DENIED, "s3:GetObject is missing")
         world.apply()
         world.aws.complete()
-        world.until("Succeeded")
+        world.until("Succeeded", within=7200)
         assert any("ResultMissing" in warning for warning in world.status["warnings"])
+
+
+def test_a_result_is_waited_for_through_an_outage_of_its_storage_and_the_status_says_so() -> None:
+    with World() as world:
+        world.aws.result_trouble = PlatformUnavailable(Reason.SERVICE_UNAVAILABLE, "S3 does not answer")
+        world.apply()
+        world.aws.complete()
+        world.advance(1800)
+        assert "its result cannot be read yet: S3 does not answer; next try at" in world.status["message"]
+        world.aws.result_trouble = None
+        world.until("Succeeded")
+        assert world.status["artifacts"]["checkpoint"]
+        assert not any("ResultMissing" in warning for warning in world.status.get("warnings", ()))
 
 
 @pytest.mark.parametrize("moment", ["Submitting", "Starting", "Running", "Succeeded"])

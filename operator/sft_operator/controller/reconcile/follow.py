@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
 
 from ...api import durations
 from ...api.conditions import timestamp
@@ -35,6 +36,8 @@ _PHASES = {
     RunState.STOPPING: Phase.STOPPING,
 }
 _LOG_LINES = 20
+RESULT_PATIENCE = timedelta(hours=1)
+"""A result that cannot be read is asked for so long; the end is told without it then, with a warning."""
 
 
 def follow(job: Job, seen: Seen, context: Context) -> Decision:
@@ -190,10 +193,14 @@ def _ended(job: Job, seen: Seen, context: Context, ref: RunRef, look: Observatio
     if seen.result is None and status.effective is not None and look.state is not RunState.LOST:
         trouble = seen.result_trouble
         wait = waits(trouble, context.now)
-        if trouble is None or (wait is None and trouble.tries < 5):
+        if trouble is None or (wait is None and context.now - trouble.since < RESULT_PATIENCE):
             return Decision(status, Collect(ref, look, status.effective))
-        if wait is not None and trouble.tries < 5:
-            return Decision(status, None, wait)
+        if wait is not None and context.now - trouble.since < RESULT_PATIENCE:
+            said = f"{ref.job_name} has ended; its result cannot be read yet: {trouble.message}"
+            draft.phase(
+                status.phase or Phase.RUNNING, f"{said}; next try at {timestamp(trouble.next_try)}", trouble.reason
+            )
+            return Decision(draft.status, None, wait)
     result = seen.result or Result(artifacts=Artifacts(logs=None))
     if seen.result is None and seen.result_trouble is not None:
         draft.warn([f"{Reason.RESULT_MISSING}: the result could not be read: {seen.result_trouble.message}"])
