@@ -53,3 +53,20 @@ def test_a_run_found_again_is_stopped_although_its_resource_was_deleted_before_i
         world.apply({"runPolicy.deletionPolicy": "Stop"}, settle=120)
         assert world.gone
         assert world.aws.live() == []
+
+
+def test_a_watch_that_is_faster_than_the_answer_to_a_write_hides_no_event() -> None:
+    with World() as world:
+        patch_status = world.cluster.patch_status
+
+        async def overtaken(metadata: Mapping[str, Any], patch: Mapping[str, Any]) -> Mapping[str, Any]:
+            body = await patch_status(metadata, patch)
+            world.store.put(body)
+            return body
+
+        world.cluster.patch_status = overtaken  # type: ignore[method-assign]
+        world.apply(settle=60)
+        world.aws.complete()
+        world.until("Succeeded")
+        assert world.events.count("Launched") == 1
+        assert world.events.count("Succeeded") == 1

@@ -147,10 +147,10 @@ class Engine:
                 self._queue.add_after(key, wait)
                 return False
         entry.progress_written = time.monotonic()
-        before = entry.job.status
-        body = await self._kube.patch_status(entry.body["metadata"], patch)
+        before, metadata = entry.job.status, entry.body["metadata"]  # the watch may be faster than the answer
+        body = await self._kube.patch_status(metadata, patch)
         self._metrics.writes.labels("progress" if progress_only else "state").inc()
-        if body["metadata"].get("resourceVersion") == entry.body["metadata"].get("resourceVersion"):
+        if body["metadata"].get("resourceVersion") == metadata.get("resourceVersion"):
             # an older CRD prunes what it does not know: a stop must not wait for words that are never kept
             log.warning("the API server keeps nothing of %s: is the CRD older than the operator?", ", ".join(patch))
             return isinstance(decision.action, Submit)
