@@ -8,6 +8,7 @@ import os
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,10 @@ class Tour:
     def job(self, name: str) -> dict[str, Any]:
         body: dict[str, Any] = json.loads(self._lab.kubectl("get", "sft", name, "-o", "json").stdout)
         return body
+
+    def launched(self, name: str) -> int:
+        """Training jobs that the simulated AWS has made for the job of this name."""
+        return Sim(self._lab.env["AWS_ENDPOINT_URL"]).creates(f"sft-{name}-")
 
     def follow(self, name: str, seconds: float = 90) -> dict[str, Any]:
         """Shows the job's life until it has finished: live in a terminal, a line a change elsewhere."""
@@ -153,14 +158,30 @@ def _tour(tour: Tour) -> None:
     tour.kubectl("get", "sft")
     artifacts = status.get("artifacts") or {}
     tour.say(f"checkpoint: {artifacts.get('checkpoint')}\noutput:     {artifacts.get('output')}")
-    _expect(status, "Succeeded", artifacts.get("checkpoint"))
+    _expect(
+        "nova-lite-2-lora",
+        status,
+        {
+            "phase Succeeded": status.get("phase") == "Succeeded",
+            "a checkpoint": artifacts.get("checkpoint"),
+            "one launch on AWS": tour.launched("nova-lite-2-lora") == 1,
+        },
+    )
 
     tour.say("2. A job that is refused: the data is read line by line before any money is spent")
     tour.kubectl("apply", "-f", str(EXAMPLES / "bad-row.yaml"))
     status = tour.follow("bad-row")["status"]
     tour.kubectl("get", "sft", "bad-row", "-o", "jsonpath={.status.reason}: {.status.message}")
-    _expect(status, "Failed", status["reason"] == "DatasetInvalid" and " line 17: " in status["message"])
-    _expect(status, "Failed", "jobName" not in status)
+    _expect(
+        "bad-row",
+        status,
+        {
+            "phase Failed": status.get("phase") == "Failed",
+            "reason DatasetInvalid": status.get("reason") == "DatasetInvalid",
+            "a message that names line 17": " line 17: " in status.get("message", ""),
+            "nothing launched on AWS": tour.launched("bad-row") == 0,
+        },
+    )
 
     tour.say("3. A job that fails: why, the end of its log, and what to do")
     tour.kubectl("apply", "-f", str(EXAMPLES / "fails.yaml"))
@@ -170,15 +191,26 @@ def _tour(tour: Tour) -> None:
     for line in (failure.get("logTail") or [])[-5:]:
         tour.line(f"  | {line}")
     tour.say(f"hint: {failure.get('hint')}")
-    _expect(status, "Failed", failure.get("reason") == "OutOfMemory" and failure.get("logTail") and failure.get("hint"))
+    _expect(
+        "fails",
+        status,
+        {
+            "phase Failed": status.get("phase") == "Failed",
+            "failure reason OutOfMemory": failure.get("reason") == "OutOfMemory",
+            "the end of its log": failure.get("logTail"),
+            "a hint": failure.get("hint"),
+        },
+    )
     tour.kubectl("get", "sft")
     tour.kubectl("delete", "sft", "--all")
 
 
-def _expect(status: dict[str, Any], phase: str, fact: object) -> None:
-    """What was shown is what was to be shown. Raises LabError otherwise."""
-    if status.get("phase") != phase or not fact:
+def _expect(name: str, status: dict[str, Any], wanted: Mapping[str, object]) -> None:
+    """`wanted`: what was to be shown → whether it was. Raises LabError naming what was not."""
+    missing = [what for what, shown in wanted.items() if not shown]
+    if missing:
         raise LabError(
-            f"this is not what the quickstart shows: {status.get('phase')}, {status.get('reason')}: "
-            f"{status.get('message')}. With an unchanged checkout that is a defect: please report it"
+            f"the job {name} did not show {', '.join(missing)}; its status says phase {status.get('phase')}, "
+            f"reason {status.get('reason')}: {status.get('message')}. "
+            "With an unchanged checkout that is a defect of the project: please report it"
         )

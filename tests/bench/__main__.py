@@ -64,7 +64,7 @@ def main() -> int:
 def awssim() -> dict[str, Any]:
     """The simulated AWS alone, in a process of its own."""
     command = [sys.executable, "-m", "tests.bench.awssim_bench"]
-    told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    told = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True).stdout
     return {
         **json.loads(told),
         "describes_per_cpu_second_target": ">= 1000",
