@@ -170,6 +170,8 @@ def test_kubectl_describe_tells_how_it_went(life: Life) -> None:
 def test_sagemaker_is_not_asked_again_after_the_end(life: Life) -> None:
     world = life.job.world
     another = world.apply(unchecked(name="another"))
+    another.until("Running")
+    assert "sft_sweep_age_seconds " in world.operator.get("/metrics")[1]
     another.until_finished()
     assert another.calls("DescribeTrainingJob"), "sweeps went on meanwhile"
     assert [c.operation for c in world.aws.calls(since=life.journal_at_end, name=life.status["jobName"])] == []
