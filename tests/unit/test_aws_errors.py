@@ -9,16 +9,9 @@ import pytest
 
 from sft_operator.api.reasons import TERMINAL_REFUSALS, Reason
 from sft_operator.aws.errors import AWSError, ErrorClass, classify, error_table, read_table
+from sft_operator.aws.operations import OPERATIONS
 from sft_operator.aws.sessions import Clients
 
-OPERATIONS = {
-    "sagemaker": (
-        "CreateTrainingJob", "DescribeTrainingJob", "ListTrainingJobs", "StopTrainingJob", "AddTags", "ListTags",
-    ),
-    "s3": ("HeadBucket", "HeadObject", "GetObject", "PutObject"),
-    "sts": ("GetCallerIdentity",),
-    "logs": ("DescribeLogStreams", "GetLogEvents"),
-}  # fmt: skip
 # Errors that AWS lists as common to all services.
 COMMON = (
     "AccessDeniedException", "AccessDenied", "ExpiredTokenException", "ExpiredToken", "IncompleteSignature",
