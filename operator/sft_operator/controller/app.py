@@ -33,7 +33,7 @@ async def run(settings: Settings) -> int:
     stop = asyncio.Event()
     for signum in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(signum, stop.set)
-    kube = await Kube.connect(call_timeout=settings.kubernetes_timeout)
+    kube = await Kube.connect(call_timeout=settings.kubernetes_timeout, namespaces=settings.namespaces)
     store, queue = Store(), KeyedQueue()
     sweeps = SweepClock()
     metrics = Metrics(store, lambda: len(queue), lambda: sweeps.age(store.places(platform)))
@@ -45,7 +45,7 @@ async def run(settings: Settings) -> int:
         identity_scope=settings.identity_scope,
         swept=sweeps.swept,
     )
-    watching = Watching(feeder(store, queue), kube.served)
+    watching = Watching(feeder(store, queue), kube.served, kube.admitted if settings.namespaces else None)
     health = Health(lambda: watching.open)
     runner, port = await serve(health, metrics, host=settings.http_host, port=settings.http_port)
     log.info("probes and metrics on port %d; identity scope %s", port, settings.identity_scope)
@@ -130,20 +130,23 @@ async def _resync(kube: Kube, store: Store, queue: KeyedQueue, interval: float) 
     """Reads all SFTJobs now and then: a watch that was cut and listed anew tells nothing of what vanished meanwhile."""
     while True:
         await asyncio.sleep(interval)
-        known, listed = set(store.keys()), set()
-        try:
-            async for body in kube.list_all():
-                metadata = body["metadata"]
-                listed.add(f"{metadata['namespace']}/{metadata['name']}")
-                key = store.put(body)
-                if key is not None:
-                    queue.add(key)
-        except KubeError as error:
-            log.warning("the resync is put off: %s", error)
-            continue
-        except Exception:
-            log.exception("the resync failed; the next one comes at its time")
-            continue
-        for key in known - listed:
-            store.remove(key)
-            queue.forget(key)
+        for scope in kube.scopes:
+            try:
+                await _reread(kube, store, queue, scope)
+            except KubeError as error:
+                log.warning("the resync is put off: %s", error)
+            except Exception:
+                log.exception("the resync failed; the next one comes at its time")
+
+
+async def _reread(kube: Kube, store: Store, queue: KeyedQueue, scope: str | None) -> None:
+    known, listed = {key for key in set(store.keys()) if scope is None or key.startswith(f"{scope}/")}, set()
+    async for body in kube.list_all(scope):
+        metadata = body["metadata"]
+        listed.add(f"{metadata['namespace']}/{metadata['name']}")
+        key = store.put(body)
+        if key is not None:
+            queue.add(key)
+    for key in known - listed:
+        store.remove(key)
+        queue.forget(key)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Awaitable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -36,17 +36,21 @@ class KubeError(Exception):
 class Kube:
     """One API server, one connection pool. Every call is bounded in time."""
 
-    def __init__(self, configuration: client.Configuration, *, call_timeout: float) -> None:
+    def __init__(
+        self, configuration: client.Configuration, *, call_timeout: float, namespaces: Sequence[str] = ()
+    ) -> None:
         configuration.connection_pool_maxsize = 32
         configuration.retries = None
         self._api = client.ApiClient(configuration)
         self._objects = client.CustomObjectsApi(self._api)
         self._core = client.CoreV1Api(self._api)
         self._timeout = call_timeout
+        self._namespaces = tuple(namespaces)
 
     @classmethod
-    async def connect(cls, *, call_timeout: float) -> Kube:
-        """In a pod by its ServiceAccount, elsewhere by KUBECONFIG. Raises StartError without either."""
+    async def connect(cls, *, call_timeout: float, namespaces: Sequence[str] = ()) -> Kube:
+        """In a pod by its ServiceAccount, elsewhere by KUBECONFIG. Raises StartError without either. With `namespaces`
+        nothing is asked of the cluster as a whole."""
         configuration = client.Configuration()
         try:
             if os.environ.get("KUBERNETES_SERVICE_HOST") and not os.environ.get("KUBECONFIG"):
@@ -57,38 +61,64 @@ class Kube:
             raise StartError(
                 f"no Kubernetes cluster to talk to: {error}; set KUBECONFIG, or run in a pod with a ServiceAccount"
             ) from error
-        return cls(configuration, call_timeout=call_timeout)
+        return cls(configuration, call_timeout=call_timeout, namespaces=namespaces)
 
     async def close(self) -> None:
         await self._api.close()  # type: ignore[no-untyped-call]
 
+    @property
+    def scopes(self) -> tuple[str | None, ...]:
+        """What is listed one by one: namespaces, or None for the whole cluster."""
+        return self._namespaces or (None,)
+
     async def served(self) -> bool:
         """Whether the API server serves SFTJobs. Raises KubeError when it cannot say."""
-        try:
-            await self._call(
-                self._objects.list_cluster_custom_object(
-                    GROUP, VERSION, PLURAL, limit=1, _request_timeout=self._timeout
-                )
-            )
-        except KubeError as error:
-            if error.status == 404:
-                return False
-            raise
-        return True
+        refused: KubeError | None = None
+        for scope in self.scopes:
+            try:
+                await self._page(scope, limit=1)
+            except KubeError as error:
+                if error.status == 404:
+                    return False
+                refused = error
+            else:
+                return True
+        raise refused or KubeError(0, "nothing to list")
 
-    async def list_all(self) -> AsyncIterator[Mapping[str, Any]]:
+    async def admitted(self) -> tuple[str, ...]:
+        """Those of our namespaces that we may read: a namespace that is deleted takes our Role in it with it. Raises
+        KubeError when the API server cannot say."""
+        found = []
+        for namespace in self._namespaces:
+            try:
+                await self._page(namespace, limit=1)
+            except KubeError as error:
+                if error.status == 403:
+                    continue
+                if error.status != 404:
+                    raise
+            found.append(namespace)
+        return tuple(found)
+
+    async def list_all(self, scope: str | None = None) -> AsyncIterator[Mapping[str, Any]]:
+        """The SFTJobs of one of our scopes."""
         token: str | None = None
         while True:
-            page = await self._call(
-                self._objects.list_cluster_custom_object(
-                    GROUP, VERSION, PLURAL, limit=PAGE, _continue=token, _request_timeout=self._timeout
-                )
-            )
+            page = await self._page(scope, limit=PAGE, _continue=token)
             for item in page["items"]:
                 yield item
             token = page["metadata"].get("continue")
             if not token:
                 return
+
+    async def _page(self, namespace: str | None, **options: Any) -> Mapping[str, Any]:
+        options["_request_timeout"] = self._timeout
+        page: Mapping[str, Any] = await self._call(
+            self._objects.list_cluster_custom_object(GROUP, VERSION, PLURAL, **options)
+            if namespace is None
+            else self._objects.list_namespaced_custom_object(GROUP, VERSION, namespace, PLURAL, **options)
+        )
+        return page
 
     async def patch_status(self, metadata: Mapping[str, Any], patch: Mapping[str, Any]) -> Mapping[str, Any]:
         """Merge-patches the status of the resource with this name and UID; returns it as it is then. A resource that

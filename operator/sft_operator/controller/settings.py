@@ -6,18 +6,22 @@ docs/configuration.md is generated from this module.
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
+    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
 )
 
 from ..api import yaml12
+
+NAMESPACE = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\Z")
 
 
 class ConfigFileError(Exception):
@@ -35,6 +39,9 @@ class Settings(BaseSettings):
         pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$",
         description="Names this environment, such as prod-eu. Part of every run's identity: keep it when a cluster is "
         "rebuilt, so that runs are found again; never give two environments the same.",
+    )
+    namespaces: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Namespaces whose SFTJobs are served, separated by commas; empty serves the whole cluster."
     )
     leader: bool = Field(True, description="Whether this process acts. Exactly one process per environment may.")
     workers: int = Field(
@@ -67,6 +74,14 @@ class Settings(BaseSettings):
     catalogue_dir: Path | None = Field(
         None, description="Folder whose files replace those of the same name in the built-in catalogue."
     )
+
+    @field_validator("namespaces", mode="before")
+    @classmethod
+    def _listed(cls, value: Any) -> Any:
+        names = [name for name in re.split(r"[,\s]+", value) if name] if isinstance(value, str) else value
+        if wrong := [name for name in names if not NAMESPACE.match(str(name))]:
+            raise ValueError(f"{', '.join(map(str, wrong))}: no name of a namespace; patterns are not understood")
+        return names
 
     @classmethod
     def settings_customise_sources(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, TypeAlias
 
@@ -24,6 +24,8 @@ log = logging.getLogger("sft_operator.watching")
 Feed: TypeAlias = Callable[[str | None, Mapping[str, Any]], None]
 
 BLIND_LOOKS = 3
+ADMITTED_SECONDS = 15.0
+"""Between two looks at which of our namespaces may be watched; well below the minute after which kopf gives up."""
 CLOSING_SECONDS = 3.0
 LOGIN_PAUSE = 1.0
 """Seconds between repeated logins: without it kopf logs in hundreds of times a second while the answer is 401."""
@@ -33,8 +35,15 @@ class Watching:
     """kopf in a thread of its own, with a loop of its own: it can be started anew, and a busy loop on either side does
     not hold up the other. `feed` is called in the loop of `run` with (event type, resource)."""
 
-    def __init__(self, feed: Feed, served: Callable[[], Awaitable[bool]]) -> None:
-        self._feed, self._served = feed, served
+    def __init__(
+        self,
+        feed: Feed,
+        served: Callable[[], Awaitable[bool]],
+        admitted: Callable[[], Awaitable[Sequence[str]]] | None = None,
+    ) -> None:
+        """`admitted` names the namespaces that may be watched; None watches the whole cluster."""
+        self._feed, self._served, self._admitted = feed, served, admitted
+        self._namespaces: Sequence[str] = ()
         self._insights = Insights()
         self._logins = 0
 
@@ -49,15 +58,21 @@ class Watching:
         loop = asyncio.get_running_loop()
         while not stop.is_set():
             self._insights = Insights()
+            if self._admitted is not None and not await self._admit(self._admitted):
+                with suppress(asyncio.TimeoutError):
+                    await asyncio.wait_for(stop.wait(), ADMITTED_SECONDS)
+                continue
             end = threading.Event()
             ended: asyncio.Future[None] = loop.create_future()
             thread = threading.Thread(target=self._thread, args=(loop, end, ended), name="kopf", daemon=True)
             thread.start()
             stopping = asyncio.create_task(stop.wait())
             blind = asyncio.create_task(self._blind())
-            first: set[asyncio.Future[Any]] = {ended, stopping, blind}
+            moved = asyncio.create_task(self._moved())
+            first: set[asyncio.Future[Any]] = {ended, stopping, blind, moved}
             await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
-            for task in (stopping, blind):
+            why = "SFTJobs are served but were not being watched" if blind.done() else "other namespaces may be watched"
+            for task in (stopping, blind, moved):
                 task.cancel()
             if ended.done() and not stop.is_set():
                 raise RuntimeError(f"the watch ended: {ended.exception() or 'without an error'}")
@@ -65,7 +80,29 @@ class Watching:
             with suppress(asyncio.TimeoutError, Exception):
                 await asyncio.wait_for(ended, CLOSING_SECONDS)
             if not stop.is_set():
-                log.warning("SFTJobs are served but were not being watched: the watch is opened anew")
+                log.warning("%s: the watch is opened anew", why)
+
+    async def _admit(self, admitted: Callable[[], Awaitable[Sequence[str]]]) -> Sequence[str]:
+        """Takes the namespaces that may be watched at this moment; returns them, none when nobody can say."""
+        try:
+            self._namespaces = await admitted()
+        except KubeError as error:
+            log.warning("which namespaces may be watched is not known: %s", error)
+            return ()
+        missing = "none: they do not exist, or hold no Role for this operator"
+        log.info("namespaces that are watched: %s", ", ".join(self._namespaces) or missing)
+        return self._namespaces
+
+    async def _moved(self) -> None:
+        """Returns when other namespaces may be watched than are: one that was deleted would end kopf after a minute, and
+        with it the service of all others."""
+        while True:
+            await asyncio.sleep(ADMITTED_SECONDS)
+            if self._admitted is None:
+                continue
+            with suppress(KubeError):
+                if tuple(await self._admitted()) != tuple(self._namespaces):
+                    return
 
     async def _blind(self) -> None:
         """Returns when SFTJobs have been served for a while and kopf does not watch them: it asked for the kinds of the
@@ -89,7 +126,8 @@ class Watching:
                 kopf.operator(
                     registry=self._handlers(loop),
                     insights=self._insights,
-                    clusterwide=True,
+                    clusterwide=not self._namespaces,
+                    namespaces=self._namespaces,
                     standalone=True,
                     stop_flag=end,
                 )
