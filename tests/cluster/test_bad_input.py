@@ -33,11 +33,11 @@ ONLY_STEPS = {"maxSteps": 200}
 SPECS: Mapping[str, tuple[Mapping[str, Any], tuple[str, ...]]] = {
     "recipe-without-model": (
         {"recipe.inline": {"hello": "world"}, "hyperparameters": ABSENT},
-        ("spec.recipe: the recipe has no run.model_type", "amazon.nova-2-*"),
+        ("spec.recipe.inline: the recipe has no run.model_type", "amazon.nova-2-*"),
     ),
     "recipe-malformed": (
         {"recipe.inline": {"run": NOVA_2, "training_config": "fast"}, "hyperparameters": ABSENT},
-        ("spec.recipe", "training_config.max_steps where a whole number above 0 is needed"),
+        ("spec.recipe.inline", "training_config.max_steps where a whole number above 0 is needed"),
     ),
     "override-unknown": (
         {"recipe.overrides": {"training_config": {"save_stepz": 50}}},

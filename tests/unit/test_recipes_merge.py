@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sft_operator.recipes.merge import deep, get, has, lay_over, leaves, merge, parse, set_at, values
+from sft_operator.api.free import deep
+from sft_operator.recipes.merge import get, has, lay_over, leaves, merge, parse, set_at, values
 
 RECIPE: dict[str, Any] = {
     "run": {"name": "n", "sets": {}, "nothing": None},

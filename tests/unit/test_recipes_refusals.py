@@ -357,37 +357,37 @@ NOT_KNOWN = "known are amazon.nova-micro-v1:*, amazon.nova-lite-v1:*, amazon.nov
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda c: c.clear(), f"spec.recipe: the recipe has no run.model_type; {NOT_KNOWN}"),
-        (lambda c: c.update(run=5), f"spec.recipe: the recipe has no run.model_type; {NOT_KNOWN}"),
+        (lambda c: c.clear(), f"spec.recipe.inline: the recipe has no run.model_type; {NOT_KNOWN}"),
+        (lambda c: c.update(run=5), f"spec.recipe.inline: the recipe has no run.model_type; {NOT_KNOWN}"),
         (
             lambda c: c["run"].update(model_type="verl"),
-            f"spec.recipe: the run.model_type 'verl' is unknown; {NOT_KNOWN}",
+            f"spec.recipe.inline: the run.model_type 'verl' is unknown; {NOT_KNOWN}",
         ),
         (
             lambda c: c["run"].pop("model_name_or_path"),
-            "spec.recipe: the recipe has no run.model_name_or_path, which every Nova 2.0 recipe has",
+            "spec.recipe.inline: the recipe has no run.model_name_or_path, which every Nova 2.0 recipe has",
         ),
         (
             lambda c: c["training_config"]["peft"].update(peft_scheme="dora"),
-            "spec.recipe: the recipe's training_config.peft.peft_scheme is 'dora'; known are 'lora', null, 'null'",
+            "spec.recipe.inline: the recipe's training_config.peft.peft_scheme is 'dora'; known are 'lora', null, 'null'",
         ),
         (
             lambda c: c["training_config"].update(max_steps="many"),
-            "spec.recipe: the given recipe has 'many' at training_config.max_steps where a whole number above 0 is needed",
+            "spec.recipe.inline: the given recipe has 'many' at training_config.max_steps where a whole number above 0 is needed",
         ),
         (
             lambda c: c["training_config"].pop("global_batch_size"),
-            "spec.recipe: the given recipe has None at training_config.global_batch_size where a whole number above 0 "
+            "spec.recipe.inline: the given recipe has null at training_config.global_batch_size where a whole number above 0 "
             "is needed",
         ),
         (
             lambda c: c["training_config"].update(save_steps="${.save_steps}"),
-            "spec.recipe: at training_config.save_steps: the reference leads back to itself: training_config.save_steps "
+            "spec.recipe.inline: at training_config.save_steps: the reference leads back to itself: training_config.save_steps "
             "-> training_config.save_steps",
         ),
         (
             lambda c: c["training_config"].update(save_steps=500),
-            "spec.recipe: training_config.save_steps 500 is above training_config.max_steps 100 "
+            "spec.recipe.inline: training_config.save_steps 500 is above training_config.max_steps 100 "
             f"{FILE}; set {O}.training_config.save_steps",
         ),
     ],
@@ -411,7 +411,7 @@ def test_a_recipe_of_absurd_depth_or_size_is_refused_and_not_worked_on() -> None
     deep: dict[str, Any] = {}
     for _ in range(500):
         deep = {"a": deep}
-    assert refusals(given(lora() | {"deep": deep})) == ["spec.recipe: nested deeper than 32 levels"]
+    assert refusals(given(lora() | {"deep": deep})) == ["spec.recipe.inline: nested deeper than 32 levels"]
     assert refusals(job(overrides={"run": deep})) == [f"{O}: nested deeper than 32 levels"]
     assert "more than the 5000" in refusals(given(lora() | {"many": {str(n): n for n in range(9000)}}))[0]
 

@@ -266,10 +266,10 @@ def test_what_the_job_decides_in_a_given_recipe_is_told() -> None:
     content["run"]["replicas"] = 8
     content["run"]["data_s3_path"] = "s3://mine/x.jsonl"
     assert [str(finding) for finding in resolved(given(content)).warnings] == [
-        "spec.recipe: the recipe's run.data_s3_path 's3://mine/x.jsonl' is replaced by ''; spec.dataset.train decides",
-        "spec.recipe: the recipe's run.output_s3_path 's3://my-bucket-name/outputs/' is replaced by ''; "
+        "spec.recipe.inline: the recipe's run.data_s3_path 's3://mine/x.jsonl' is replaced by ''; spec.dataset.train decides",
+        "spec.recipe.inline: the recipe's run.output_s3_path 's3://my-bucket-name/outputs/' is replaced by ''; "
         "spec.output.uri decides",
-        "spec.recipe: the recipe's run.replicas 8 is replaced by 4; spec.sageMaker.training.instanceCount decides",
+        "spec.recipe.inline: the recipe's run.replicas 8 is replaced by 4; spec.sageMaker.training.instanceCount decides",
     ]
 
 

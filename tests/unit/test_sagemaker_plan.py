@@ -49,7 +49,7 @@ def recipe(planned: Plan) -> Any:
             ["spec.model.id", "amazon.titan-v1", "nova-lite-2/prod"],
         ),
         ({"recipe.name": "nova_lite_2_0_p5_gpu_lora"}, ["spec.recipe.name", "nova_lite_2_0_p5_gpu_lora_sft"]),
-        ({"recipe.inline": {"run": {}}}, ["spec.recipe"]),
+        ({"recipe.inline": {"run": {}}}, ["spec.recipe.inline"]),
         ({"recipe.overrides": {"training_config": {"save_stepz": 5}}}, ["save_stepz", "save_steps"]),
         ({"recipe.overrides": {"run": {"replicas": 8}}}, ["run.replicas", "spec.sageMaker.training.instanceCount"]),
         ({"recipe.overrides": {"training_config": {"max_steps": 5}}}, ["spec.hyperparameters.maxSteps"]),

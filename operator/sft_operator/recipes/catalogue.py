@@ -11,6 +11,7 @@ from pathlib import Path as FilePath
 from typing import Any
 
 from sft_operator.api.findings import Finding
+from sft_operator.recipes.limits import show_value
 from sft_operator.recipes.merge import get, has, parse
 from sft_operator.recipes.suggest import did_you_mean
 from sft_operator.recipes.tables import (
@@ -123,7 +124,7 @@ class Catalogue:
         found = (
             "the recipe has no run.model_type"
             if model_type is None
-            else f"the run.model_type {model_type!r} is unknown"
+            else f"the run.model_type {show_value(model_type)} is unknown"
         )
         return Finding("spec.recipe", f"{found}; known are {patterns}")
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from sft_operator.api.findings import Finding
 from sft_operator.recipes.catalogue import Catalogue, Recipe, method_of, wrong_instance_type
+from sft_operator.recipes.limits import show_value
 from sft_operator.recipes.merge import get, parse
 from sft_operator.recipes.tables import Family, Situation
 
@@ -20,11 +21,12 @@ def fitness_findings(
     model: str | None,
     count: int,
     recipe: Recipe | None,
+    where: str,
 ) -> list[Finding]:
     """Problems of `content` for this job. `model` is spec.model.name where the user wrote it; a recipe that is not
-    the catalogue's (`recipe` None) is measured by the catalogue's recipes for the same model and method.
+    the catalogue's (`recipe` None) is measured by the catalogue's recipes for the same model and method. `where` is the field of the recipe.
     """
-    findings = _model(catalogue, family, content, model) + _method(family, content, situation.method)
+    findings = _model(catalogue, family, content, model) + _method(family, content, situation.method, where)
     if findings:
         return findings
     peers = [recipe] if recipe else _peers(catalogue, situation)
@@ -53,17 +55,16 @@ def _model(catalogue: Catalogue, family: Family, content: Mapping[Any, Any], mod
     ]
 
 
-def _method(family: Family, content: Mapping[Any, Any], method: str) -> list[Finding]:
+def _method(family: Family, content: Mapping[Any, Any], method: str, where: str) -> list[Finding]:
     says = method_of(family, content)
     if says == method:
         return []
     value = get(content, parse(family.method.path))
     if says is None:
-        known = ", ".join("null" if item is None else repr(item) for item in (*family.method.lora, *family.method.full))
-        text = f"the recipe's {family.method.path} is {value!r}; known are {known}"
-        return [Finding("spec.recipe", text)]
-    shown = "null" if value is None else repr(value)
-    text = f"{method} does not fit the recipe, whose {family.method.path} is {shown}; set spec.method to {says} or take another recipe"
+        known = ", ".join(show_value(item) for item in (*family.method.lora, *family.method.full))
+        text = f"the recipe's {family.method.path} is {show_value(value)}; known are {known}"
+        return [Finding(where, text)]
+    text = f"{method} does not fit the recipe, whose {family.method.path} is {show_value(value)}; set spec.method to {says} or take another recipe"
     return [Finding("spec.method", text)]
 
 

@@ -103,6 +103,14 @@ def _show(value: Any) -> str:
     return repr(value) if isinstance(value, str | list) else str(value)
 
 
+def show_value(value: object) -> str:
+    """A value of a recipe in YAML's words, at most about 80 characters of it."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    text = repr(value)
+    return text if len(text) <= 80 else text[:79] + "…"
+
+
 def show_number(value: float) -> str:
     """A number as people write it: 4, 0.5, 1e-04."""
     if not math.isfinite(value) or abs(value) >= 1e15:

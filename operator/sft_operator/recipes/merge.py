@@ -11,7 +11,6 @@ from sft_operator.api.findings import Finding
 from sft_operator.recipes.suggest import nearest
 
 Path = tuple[str | int, ...]
-MAX_DEPTH = 32
 MAX_OVERRIDES = 200
 
 
@@ -56,15 +55,6 @@ def leaves(content: Mapping[Any, Any], prefix: Path = ()) -> Iterator[tuple[Path
             yield from leaves(value, (*prefix, key))
         else:
             yield (*prefix, key), value
-
-
-def deep(content: Any, limit: int = MAX_DEPTH) -> bool:
-    """Whether maps and lists are nested deeper than `limit` levels."""
-    if not isinstance(content, Mapping | list):
-        return False
-    if limit == 0:
-        return True
-    return any(deep(item, limit - 1) for item in (content.values() if isinstance(content, Mapping) else content))
 
 
 def values(content: Any) -> int:

@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sft_operator.api import yaml12
 from sft_operator.api.findings import Finding, errors, warnings
+from sft_operator.api.free import MAX_DEPTH, deep
 from sft_operator.recipes import interpolation, limits, schedule
 from sft_operator.recipes.catalogue import TRAINING, Catalogue, Recipe
 from sft_operator.recipes.fitness import fitness_findings
 from sft_operator.recipes.limits import show_number as show
-from sft_operator.recipes.merge import MAX_DEPTH, Path, deep, dotted, get, has, lay_over, merge, parse, set_at, values
+from sft_operator.recipes.merge import Path, dotted, get, has, lay_over, merge, parse, set_at, values
 from sft_operator.recipes.tables import Family, Relation, Situation
 
 TYPED = "spec.hyperparameters"
@@ -47,6 +48,11 @@ class RecipeRequest:
     instance_type: str | None = None
     platform: str = TRAINING
 
+    @property
+    def field(self) -> str:
+        """Where the job says which recipe it is, or writes it."""
+        return "spec.recipe" if self.content is None else "spec.recipe.inline"
+
 
 @dataclass(frozen=True)
 class ResolvedRecipe:
@@ -75,17 +81,17 @@ def resolve(request: RecipeRequest, catalogue: Catalogue) -> ResolvedRecipe | tu
     base = request.recipe.content if request.recipe else request.content
     if base is None:
         return (Finding("spec.recipe", "no recipe was chosen or given"),)
-    for part, where in ((base, "spec.recipe"), (request.overrides, OVERRIDES)):
+    for part, where in ((base, request.field), (request.overrides, OVERRIDES)):
         if deep(part):
             return (Finding(where, f"nested deeper than {MAX_DEPTH} levels"),)
         if values(part) > MAX_VALUES:
             return (Finding(where, f"{values(part)} values, more than the {MAX_VALUES} a recipe may have"),)
     family = catalogue.family_of(base)
     if isinstance(family, Finding):
-        return (family,)
+        return (replace(family, field=request.field),)
     if not isinstance(get(base, parse(family.paths.model)), str):
         return (
-            Finding("spec.recipe", f"the recipe has no {family.paths.model}, which every {family.title} recipe has"),
+            Finding(request.field, f"the recipe has no {family.paths.model}, which every {family.title} recipe has"),
         )
     return _Resolution(request, catalogue, family, base).run()
 
@@ -115,6 +121,7 @@ class _Resolution:
             model=self.request.model,
             count=self.request.instance_count,
             recipe=self.request.recipe,
+            where=self.request.field,
         )
         self._wire()
         self._lay_typed()
@@ -148,8 +155,8 @@ class _Resolution:
             own = get(self.base, parse(path))
             if self.request.recipe is None and path != paths.name and own not in (None, "", value):
                 use = instead.get(path, "the job's own field").format(platform=self.request.platform)
-                text = f"the recipe's {path} {own!r} is replaced by {value!r}; {use} decides"
-                self.findings.append(Finding("spec.recipe", text, "warning"))
+                text = f"the recipe's {path} {limits.show_value(own)} is replaced by {limits.show_value(value)}; {use} decides"
+                self.findings.append(Finding(self.request.field, text, "warning"))
             set_at(self.content, parse(path), value)
 
     def _lay_typed(self) -> None:
@@ -205,7 +212,7 @@ class _Resolution:
         try:
             return interpolation.resolve(self.content)
         except interpolation.InterpolationError as error:
-            self._error(self.said.get(error.path, "spec.recipe"), f"at {dotted(error.path)}: {error.problem}")
+            self._error(self.said.get(error.path, self.request.field), f"at {dotted(error.path)}: {error.problem}")
             return None
 
     def _check_said(self, resolved: Mapping[Any, Any]) -> None:
@@ -261,7 +268,10 @@ class _Resolution:
     def _recipe_error(self, path: str, value: object) -> None:
         """A value the operator must count with is unusable; not said again when the user's own was refused already."""
         if parse(path) not in self.said:
-            self._error("spec.recipe", f"{self.label} has {value!r} at {path} where a whole number above 0 is needed")
+            shown = limits.show_value(value)
+            self._error(
+                self.request.field, f"{self.label} has {shown} at {path} where a whole number above 0 is needed"
+            )
 
     def _validation(self, total: int | None) -> None:
         keys = self.family.validation
@@ -278,7 +288,7 @@ class _Resolution:
         batches = parse(keys.batches) if keys.batches else ()
         if batches and get(self.content, batches) == 0:
             text = f"{dotted(batches)} 0 switches validation off, so spec.dataset.validation would never be used"
-            self._error(self.said.get(batches, "spec.recipe"), text)
+            self._error(self.said.get(batches, self.request.field), text)
         if not has(self.base, path):
             text = f"{self.label} has no {keys.interval}, so the set would never be used; add the key or remove the set"
             self._error("spec.dataset.validation", text)
@@ -313,7 +323,7 @@ class _Resolution:
         length = self.family.fields.get("maxSteps") or self.family.fields.get("epochs", "")
         above = parse(length if row.upper == TOTAL_STEPS else row.upper)
         own = self.said.get(parse(row.lower))
-        where = own or self.said.get(above) or "spec.recipe"
+        where = own or self.said.get(above) or self.request.field
         if any(found.field == where and found.severity == "error" for found in self.findings):
             return
         name = "the run's steps" if row.upper == TOTAL_STEPS else row.upper

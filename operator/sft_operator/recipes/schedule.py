@@ -7,6 +7,7 @@ from fractions import Fraction
 from typing import Any
 
 from sft_operator.api.findings import Finding
+from sft_operator.recipes.limits import show_value
 
 EPOCHS = "spec.hyperparameters.epochs"
 
@@ -19,7 +20,7 @@ def steps(rows: int, epochs: float, batch: int) -> int:
 def steps_for_epochs(epochs: float, rows: int | None, batch: Any, minimum: int) -> tuple[int | None, list[Finding]]:
     """Steps for a recipe that counts steps only, at least `minimum`; None with an error where they cannot be told."""
     if isinstance(epochs, bool) or not isinstance(epochs, int | float) or not math.isfinite(epochs) or epochs <= 0:
-        return None, [Finding(EPOCHS, f"{epochs!r} is not a number above 0")]
+        return None, [Finding(EPOCHS, f"{show_value(epochs)} is not a number above 0")]
     if rows is None:
         return None, [
             Finding(
@@ -45,7 +46,7 @@ def default_interval(total_steps: int) -> int:
 def interval_findings(interval: Any, total_steps: int, field: str) -> list[Finding]:
     """Whether validation every `interval` steps happens at least once in the run."""
     if not positive(interval):
-        return [Finding(field, f"{interval!r} is not a number of steps")]
+        return [Finding(field, f"{show_value(interval)} is not a number of steps")]
     if interval > total_steps:
         text = f"{interval} is more than the run's {total_steps} steps, so validation would never run"
         return [Finding(field, f"{text}; set it to {total_steps} or less")]
