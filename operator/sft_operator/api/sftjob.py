@@ -6,13 +6,14 @@ What was really used and what came of it is in status.py; the rules that the API
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import Field
 
 from . import rules
 from .base import APIModel, Ruled
 from .durations import PATTERN as DURATION_PATTERN
+from .free import FreeMap
 
 S3_OBJECT = r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/[^\s]+$"
 S3_PREFIX = r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[^\s]*)?$"
@@ -210,12 +211,12 @@ class Recipe(APIModel):
         "fine-tuning/nova/nova_2_0/nova_lite/SFT/nova_lite_2_0_p5_gpu_lora_sft. Absent: chosen by model, method and "
         "instance type.",
     )
-    inline: dict[str, Any] | None = Field(
+    inline: FreeMap | None = Field(
         None,
         max_length=64,
         description="A whole recipe, written here instead of a name; keys and values as the training image wants them.",
     )
-    overrides: dict[str, Any] | None = Field(
+    overrides: FreeMap | None = Field(
         None,
         max_length=64,
         description="Values laid over the recipe last, by its own paths: {training_config: {save_steps: 50}}. Maps "

@@ -17,6 +17,7 @@ from ..recipes.catalogue import load_catalogue
 from .engine import Engine
 from .kube import Kube, KubeError
 from .metrics import Metrics
+from .nesting import read_any_depth
 from .queue import KeyedQueue
 from .server import Health, serve
 from .settings import Settings
@@ -30,6 +31,7 @@ CLOSING_SECONDS = 4.0
 
 async def run(settings: Settings) -> int:
     """Runs until SIGTERM or SIGINT. Returns the exit code: 1 when the watch ended by itself."""
+    read_any_depth()
     stop = asyncio.Event()
     for signum in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(signum, stop.set)
