@@ -53,15 +53,22 @@ def load_all(text: str, *, source: str) -> Iterator[Any]:
     return _Reader(text, source).documents()
 
 
-def dump(value: Any) -> str:
-    """Block YAML of plain data: the same value gives the same text, keys keep their order.
+def dump(value: Any, *, shown: bool = False) -> str:
+    """Block YAML of plain data: the same value gives the same text, keys keep their order. `shown` on a terminal, text
+    with characters that do not print (YAML takes bidirectional marks as they are) has every one of them escaped.
 
     Readers of YAML 1.1 and 1.2 get the same value back: floats carry a point and a signed exponent (`1.0e-05`), and
     a string that either schema would take for something else is quoted.
     """
-    return yaml.dump(
-        value, Dumper=_Writer, sort_keys=False, default_flow_style=False, allow_unicode=True, width=4096, indent=2
+    text = _dump(value, unicode=True)
+    return _dump(value, unicode=False) if shown and not all(map(str.isprintable, text.split("\n"))) else text
+
+
+def _dump(value: Any, *, unicode: bool) -> str:
+    text: str = yaml.dump(
+        value, Dumper=_Writer, sort_keys=False, default_flow_style=False, allow_unicode=unicode, width=4096, indent=2
     )
+    return text
 
 
 def plain(text: str) -> Any:

@@ -12,6 +12,7 @@ from .. import __version__
 from ..api import yaml12
 from ..platforms.base import JobView, Plan, Refusal
 from .manifest import Manifest, read
+from .terminal import say
 
 EXIT_REFUSED = 1
 EXIT_UNREADABLE = 2
@@ -57,9 +58,9 @@ def validate(files: tuple[str, ...], namespace: str, identity_scope: str, rows: 
             findings += planned.warnings
         bad = manifest.findings or isinstance(planned, Refusal)
         refused = refused or bool(bad)
-        click.echo(f"{manifest.source}: {manifest.name or '(no name)'}: {'refused' if bad else 'valid'}")
+        say(f"{manifest.source}: {manifest.name or '(no name)'}: {'refused' if bad else 'valid'}")
         for finding in findings:
-            click.echo(f"  {finding.severity}: {finding}")
+            say(f"  {finding.severity}: {finding}")
     sys.exit(EXIT_REFUSED if refused else 0)
 
 
@@ -74,17 +75,17 @@ def render(files: tuple[str, ...], namespace: str, identity_scope: str, rows: in
         if not isinstance(planned, Plan):
             refused = True
             for finding in (*manifest.findings, *(planned.findings if planned else ())):
-                click.echo(f"{manifest.source}: {manifest.name}: {finding}", err=True)
+                say(f"{manifest.source}: {manifest.name}: {finding}", err=True)
             continue
         for warning in planned.warnings:
-            click.echo(f"{manifest.source}: {manifest.name}: warning: {warning}", err=True)
+            say(f"{manifest.source}: {manifest.name}: warning: {warning}", err=True)
         documents.append(_document(manifest, planned))
     if output == "json":
         import json
 
         click.echo(json.dumps(documents, indent=2))
     else:
-        click.echo("---\n".join(yaml12.dump(document) for document in documents), nl=False)
+        click.echo("---\n".join(yaml12.dump(document, shown=True) for document in documents), nl=False)
     sys.exit(EXIT_REFUSED if refused else 0)
 
 
@@ -129,5 +130,5 @@ def _planned(
 
 
 def _unreadable(why: str) -> NoReturn:
-    click.echo(f"sft: {why}", err=True)
+    say(f"sft: {why}", err=True)
     sys.exit(EXIT_UNREADABLE)

@@ -8,6 +8,8 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Literal
 
+from ..api.neutral import neutral
+
 job: ContextVar[str | None] = ContextVar("job", default=None)
 run: ContextVar[str | None] = ContextVar("run", default=None)
 
@@ -21,7 +23,8 @@ def _given(record: logging.LogRecord) -> dict[str, str]:
 
 
 class JSONFormatter(logging.Formatter):
-    """One object a line: time, level, logger, message, and job and run where there are some."""
+    """One object a line: time, level, logger, message, and job and run where there are some. A line with characters
+    that do not print is written in ASCII, which loses nothing and which no terminal obeys."""
 
     def format(self, record: logging.LogRecord) -> str:
         line = {
@@ -36,17 +39,22 @@ class JSONFormatter(logging.Formatter):
         line |= {name: value for name, value in _given(record).items() if name not in line}
         if record.exc_info:
             line["error"] = self.formatException(record.exc_info)
-        return json.dumps(line, ensure_ascii=False)
+        text = json.dumps(line, ensure_ascii=False)
+        return text if text.isprintable() else json.dumps(line)
 
 
 class TextFormatter(logging.Formatter):
+    """One line for people; an error's lines follow it, set in, so that no text of others can look like a line of ours."""
+
     def format(self, record: logging.LogRecord) -> str:
         clock = datetime.fromtimestamp(record.created, UTC).strftime("%H:%M:%S")
         given = _given(record)
         about = f" [{job.get()}]" if job.get() else ""
         about += f" ({', '.join(f'{name} {value}' for name, value in given.items())})" if given else ""
-        text = f"{clock} {record.levelname:7} {record.getMessage()}{about}".replace("\n", "\\n")
-        return f"{text}\n{self.formatException(record.exc_info)}" if record.exc_info else text
+        lines = [f"{clock} {record.levelname:7} {record.getMessage()}{about}"]
+        if record.exc_info:
+            lines += [f"    {line}" for line in self.formatException(record.exc_info).split("\n")]
+        return "\n".join(map(neutral, lines))
 
 
 def configure(level: str, style: Literal["json", "text"]) -> None:

@@ -1,30 +1,62 @@
-"""Keeps texts and whole statuses short enough to be stored; decides nothing."""
+"""Keeps texts and whole statuses fit to be stored and shown: short, and neutral. Decides nothing."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
-from ...api.status import SFTJobStatus
+from pydantic import BaseModel
+
+from ...api.neutral import neutral
+from ...api.status import DatasetFile, Effective, SFTJobStatus
 
 MESSAGE_LIMIT = 2000
 STATUS_LIMIT = 16 * 1024
 """Bytes of JSON. etcd and every watcher carry the whole status with each change."""
 
 
+_EXACT: Mapping[type[BaseModel], frozenset[str]] = {
+    DatasetFile: frozenset(DatasetFile.model_fields),
+    Effective: frozenset(Effective.model_fields) - {"hyperparameters"},
+}
+"""What later steps compare or send, and what comes from the spec alone: kept as it is written there."""
+
+
 def cut(text: str, limit: int = MESSAGE_LIMIT) -> str:
-    """At most `limit` characters; the last one shows that there was more."""
+    """Neutral, and at most `limit` characters; the last one shows that there was more."""
+    text = neutral(text)
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
 def fitted(status: SFTJobStatus) -> SFTJobStatus:
     """The status under STATUS_LIMIT: what is missed least is cut first, until it fits. What later steps decide by
-    (names, digests, data files) is never cut."""
+    (names, digests, data files) is never cut. Its texts are neutral: words of AWS, of a training container, of a data
+    set and of other users pass here on their way to kubectl, to Events and to logs."""
+    status = _neutral(status)
     for reduction in _REDUCTIONS:
         if size(status) < STATUS_LIMIT:
             break
         status = status.model_copy(update=reduction(status))
     return status
+
+
+def _neutral(part: Any) -> Any:
+    """`part` itself where there is nothing to change."""
+    if isinstance(part, str):
+        return neutral(part)
+    if isinstance(part, BaseModel):
+        exact = _EXACT.get(type(part), frozenset())
+        fields = {name: value for name, value in part if name not in exact}
+        changed = {name: new for name, value in fields.items() if (new := _neutral(value)) is not value}
+        return part.model_copy(update=changed) if changed else part
+    if isinstance(part, list):
+        items = [_neutral(item) for item in part]
+        return items if any(new is not old for new, old in zip(items, part, strict=True)) else part
+    if isinstance(part, dict):
+        values = {_neutral(key): _neutral(value) for key, value in part.items()}
+        return values if values != part else part
+    return part
 
 
 def size(status: SFTJobStatus) -> int:
