@@ -31,13 +31,15 @@ QUICK: Mapping[str, str] = {
 }
 
 
-def install_chart(lab: Lab) -> None:
-    """CRDs, ServiceAccount and RBAC by `helm template`; the Deployment stays out, because nothing here runs pods."""
+def install_chart(lab: Lab, *flags: str) -> None:
+    """CRDs, ServiceAccount and RBAC by `helm template` with these flags besides; what belongs to pods stays out, because
+    nothing here runs any."""
     if lab.kubectl("get", "namespace", NAMESPACE, check=False).returncode != 0:
         lab.kubectl("create", "namespace", NAMESPACE)
     manifests = lab.helm(
         "template", RELEASE, str(ROOT / "charts" / "sft-operator"), "--namespace", NAMESPACE,
         "--set", f"identityScope={lab.env['SFT_IDENTITY_SCOPE']}", "--set", "region=us-east-1",
+        "--set", "networkPolicy.enabled=false,podDisruptionBudget.enabled=false,metrics.service=false", *flags,
     ).stdout  # fmt: skip
     kept = "\n---\n".join(part for part in manifests.split("\n---\n") if "\nkind: Deployment\n" not in part)
     lab.kubectl("apply", "--server-side", "-f", "-", input=kept)
@@ -86,6 +88,9 @@ def start_operator(lab: Lab, *, name: str = "operator", settings: Mapping[str, s
         "KUBECONFIG": str(config),
         "SFT_HTTP_HOST": "127.0.0.1",
         "SFT_HTTP_PORT": "0",
+        # one process is all there is: after a kill the next one need not wait for a lease to run out
+        "SFT_LEADERSHIP": "Alone",
+        "SFT_LEASE_NAMESPACE": NAMESPACE,
         "PYTHONUNBUFFERED": "1",
         **settings,
     }

@@ -3,6 +3,8 @@
 {{- $values := .root.Values -}}
 - name: SFT_IDENTITY_SCOPE
   value: {{ .scope | quote }}
+- name: SFT_LEASE_NAME
+  value: {{ include "sft-operator.name" .root | quote }}
 - name: SFT_REQUIRE_PROFILE
   value: {{ $values.requireProfile | quote }}
 - name: SFT_PAUSE_LAUNCHES

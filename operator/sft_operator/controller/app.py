@@ -10,14 +10,19 @@ from collections.abc import Collection
 from contextlib import suppress
 from typing import Any
 
+from ..api.place import Place
 from ..aws.caller import AWSCaller, CallerSettings, Rate
+from ..aws.sessions import Clients
 from ..platforms.sagemaker.platform import SageMakerPlatform
 from ..platforms.sagemaker.settings import SageMakerSettings
 from ..recipes.catalogue import load_catalogue
 from .engine import Engine
 from .kube import Kube, KubeError
+from .leadership import Leadership, leadership
+from .line import Line
 from .metrics import Metrics
 from .nesting import read_any_depth
+from .profiles import Profiles
 from .queue import KeyedQueue
 from .server import Health, serve
 from .settings import Settings
@@ -30,16 +35,23 @@ CLOSING_SECONDS = 4.0
 
 
 async def run(settings: Settings) -> int:
-    """Runs until SIGTERM or SIGINT. Returns the exit code: 1 when the watch ended by itself."""
+    """Runs until SIGTERM or SIGINT. Returns the exit code: 1 when the watch ended by itself. A process that has lost its
+    leadership does not return from here."""
     read_any_depth()
     stop = asyncio.Event()
     for signum in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(signum, stop.set)
     kube = await Kube.connect(call_timeout=settings.kubernetes_timeout, namespaces=settings.namespaces)
-    store, queue = Store(), KeyedQueue()
+    leading = leadership(settings, kube.configuration)
+    queue = KeyedQueue()
+    line = Line(queue.add)
+    store = Store(line.take)
+    profiles = Profiles(lambda: [queue.add(key) for key in store.unsubmitted()] and None)
     sweeps = SweepClock()
-    metrics = Metrics(store, lambda: len(queue), lambda: sweeps.age(store.places(platform)))
-    caller = AWSCaller(settings=_caller_settings(settings), observe=metrics.aws_call)
+    metrics = Metrics(
+        store, lambda: len(queue), lambda: sweeps.age(store.places(platform)), leads=lambda: leading.leads
+    )
+    caller = AWSCaller(Clients(may_send=leading.may_send), _caller_settings(settings), observe=metrics.aws_call)
     platform = SageMakerPlatform(
         caller,
         load_catalogue(settings.catalogue_dir),
@@ -47,8 +59,8 @@ async def run(settings: Settings) -> int:
         identity_scope=settings.identity_scope,
         swept=sweeps.swept,
     )
-    watching = Watching(feeder(store, queue), kube.served, kube.admitted if settings.namespaces else None)
-    health = Health(lambda: watching.open)
+    watching = Watching(feeder(store, profiles, queue), kube.served, kube.admitted if settings.namespaces else None)
+    health = Health(lambda: watching.open, lambda: leading.trouble)
     runner, port = await serve(health, metrics, host=settings.http_host, port=settings.http_port)
     log.info("probes and metrics on port %d; identity scope %s", port, settings.identity_scope)
     engine = Engine(
@@ -57,29 +69,33 @@ async def run(settings: Settings) -> int:
         queue=queue,
         platform=platform,
         metrics=metrics,
+        profiles=profiles,
+        line=line,
         identity_scope=settings.identity_scope,
+        require_profile=settings.require_profile,
+        pause_launches=settings.pause_launches,
         workers=settings.workers,
         progress_interval=settings.progress_interval,
     )
     tasks = [asyncio.create_task(_resync(kube, store, queue, settings.resync_interval), name="resync")]
-    engines = [asyncio.create_task(engine.run(), name="engine")] if settings.leader else []
-    if not engines:
-        log.warning("leader is off: this process watches and does nothing")
+    acting = [
+        asyncio.create_task(leading.run(), name="leadership"),
+        asyncio.create_task(_act(leading, engine), name="engine"),
+    ]
     watch = asyncio.create_task(watching.run(stop), name="watch")
     stopping = asyncio.create_task(stop.wait(), name="stop")
     try:
-        await asyncio.wait({watch, stopping, *engines}, return_when=asyncio.FIRST_COMPLETED)
-        failed = [task for task in (watch, *engines) if task.done() and _broke(task)]
+        await asyncio.wait({watch, stopping, *acting}, return_when=asyncio.FIRST_COMPLETED)
+        failed = [task for task in (watch, *acting) if task.done() and _broke(task)]
         for task in failed:
             health.failed = f"{task.get_name()} ended"
             log.error("%s ended: %r", task.get_name(), task.exception())
         return 1 if failed else 0
     finally:
         stop.set()
-        everything: list[asyncio.Task[Any]] = [*tasks, *engines, stopping]
-        for task in everything:
-            task.cancel()
-        await asyncio.gather(*everything, return_exceptions=True)
+        await _ended(*tasks, stopping, acting[1])
+        await leading.resign(caller.settled)
+        await _ended(acting[0])
         with suppress(asyncio.TimeoutError, Exception):
             await asyncio.wait_for(watch, CLOSING_SECONDS)
         await runner.cleanup()
@@ -88,16 +104,27 @@ async def run(settings: Settings) -> int:
         await kube.close()
 
 
+async def _act(leading: Leadership, engine: Engine) -> None:
+    await leading.won()
+    await engine.run()
+
+
+async def _ended(*tasks: asyncio.Task[Any]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
 class SweepClock:
-    """When each (account, region) was last looked at."""
+    """When each place was last looked at."""
 
     def __init__(self) -> None:
-        self._last: dict[tuple[str, str], float] = {}
+        self._last: dict[Place, float] = {}
 
-    def swept(self, account: str, region: str) -> None:
-        self._last[account, region] = time.monotonic()
+    def swept(self, place: Place) -> None:
+        self._last[place] = time.monotonic()
 
-    def age(self, places: Collection[tuple[str, str]]) -> float | None:
+    def age(self, places: Collection[Place]) -> float | None:
         """Seconds since the oldest last look at these places; None where there is none to look at."""
         looks = [self._last[place] for place in places if place in self._last]
         return time.monotonic() - min(looks) if looks else None

@@ -12,7 +12,7 @@ from kubernetes.aio import client, config
 from kubernetes.aio.client.exceptions import ApiException
 
 from ..api.conditions import timestamp
-from ..api.crd import GROUP, KIND, PLURAL, VERSION
+from ..api.crd import GROUP, KIND, PLURAL, PROFILE_PLURAL, VERSION
 from ..api.metadata import FINALIZER
 from .reconcile.events import Event
 
@@ -41,6 +41,7 @@ class Kube:
     ) -> None:
         configuration.connection_pool_maxsize = 32
         configuration.retries = None
+        self._configuration = configuration
         self._api = client.ApiClient(configuration)
         self._objects = client.CustomObjectsApi(self._api)
         self._core = client.CoreV1Api(self._api)
@@ -67,12 +68,24 @@ class Kube:
         await self._api.close()  # type: ignore[no-untyped-call]
 
     @property
+    def configuration(self) -> client.Configuration:
+        """For clients with connections of their own."""
+        return self._configuration
+
+    @property
     def scopes(self) -> tuple[str | None, ...]:
         """What is listed one by one: namespaces, or None for the whole cluster."""
         return self._namespaces or (None,)
 
     async def served(self) -> bool:
-        """Whether the API server serves SFTJobs. Raises KubeError when it cannot say."""
+        """Whether the API server serves SFTJobs and SFTProfiles. Raises KubeError when it cannot say."""
+        try:
+            async for _ in self.list_profiles():
+                break
+        except KubeError as error:
+            if error.status == 404:
+                return False
+            raise
         refused: KubeError | None = None
         for scope in self.scopes:
             try:
@@ -110,6 +123,18 @@ class Kube:
             token = page["metadata"].get("continue")
             if not token:
                 return
+
+    async def list_profiles(self) -> AsyncIterator[Mapping[str, Any]]:
+        """All SFTProfiles; there are few."""
+        page = await self._call(
+            self._objects.list_cluster_custom_object(GROUP, VERSION, PROFILE_PLURAL, _request_timeout=self._timeout)
+        )
+        for item in page["items"]:
+            yield item
+
+    async def namespace_labels(self, name: str) -> Mapping[str, str]:
+        namespace = await self._call(self._core.read_namespace(name, _request_timeout=self._timeout))
+        return namespace.metadata.labels or {}
 
     async def _page(self, namespace: str | None, **options: Any) -> Mapping[str, Any]:
         options["_request_timeout"] = self._timeout

@@ -14,10 +14,16 @@ from .store import Store
 class Metrics:
     """One registry of our own, so that several operators fit into one process."""
 
-    def __init__(self, store: Store, queue_depth: Callable[[], int], sweep_age: Callable[[], float | None]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        queue_depth: Callable[[], int],
+        sweep_age: Callable[[], float | None],
+        leads: Callable[[], bool] = lambda: True,
+    ) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # a series of time stamps beside each counter
         self.registry = CollectorRegistry()
-        self._store, self._queue_depth, self._sweep_age = store, queue_depth, sweep_age
+        self._store, self._queue_depth, self._sweep_age, self._leads = store, queue_depth, sweep_age, leads
         self.reconcile_seconds = Histogram(
             "sft_reconcile_seconds", "Time of one pass over one job.", registry=self.registry
         )
@@ -53,6 +59,7 @@ class Metrics:
             jobs.add_metric([namespace, phase], count)
         yield jobs
         yield GaugeMetricFamily("sft_queue_depth", "Jobs that wait for a worker.", value=self._queue_depth())
+        yield GaugeMetricFamily("sft_leader", "1 where this process acts, 0 where it stands by.", value=self._leads())
         age = self._sweep_age()
         if age is not None:
             yield GaugeMetricFamily("sft_sweep_age_seconds", "Time since the last good sweep.", value=age)

@@ -10,10 +10,11 @@ from .metrics import Metrics
 
 
 class Health:
-    """What the probes answer. `watching` says whether SFTJobs are being watched at this moment."""
+    """What the probes answer. `watching` says whether SFTJobs are being watched at this moment, `unable` why this replica
+    could not lead; whether it leads is no matter of the probes."""
 
-    def __init__(self, watching: Callable[[], bool]) -> None:
-        self._watching = watching
+    def __init__(self, watching: Callable[[], bool], unable: Callable[[], str] = str) -> None:
+        self._watching, self._unable = watching, unable
         self.failed: str | None = None
 
     def not_ready(self) -> str:
@@ -21,7 +22,7 @@ class Health:
         if self.failed:
             return self.failed
         if self._watching():
-            return ""
+            return self._unable()
         return (
             "waiting for the API server to serve SFTJobs: is the CustomResourceDefinition "
             "sftjobs.sft-operator.dev installed (crds/ or the chart)?"

@@ -43,7 +43,30 @@ class Settings(BaseSettings):
     namespaces: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="Namespaces whose SFTJobs are served, separated by commas; empty serves the whole cluster."
     )
-    leader: bool = Field(True, description="Whether this process acts. Exactly one process per environment may.")
+    leadership: Literal["Lease", "Alone", "Never"] = Field(
+        "Lease",
+        description="Who acts. Lease: of all processes the one that holds the Lease, the others stand by. Alone: this "
+        "one, unasked; for one process on a laptop or in a lab, where nobody can start a second. Never: this one "
+        "watches and does nothing.",
+    )
+    lease_name: str = Field("sft-operator", min_length=1, max_length=253, description="Name of the Lease.")
+    lease_namespace: str | None = Field(
+        None,
+        description="Namespace of the Lease; without it the ServiceAccount's, else that of the kubeconfig's context.",
+    )
+    lease_duration: int = Field(
+        14,
+        ge=12,
+        le=120,
+        description="Time after the last renewal in which nobody else leads: a crash is taken over within 2 s more. A "
+        "leader that cannot renew ends 5 s before.",
+    )
+    require_profile: bool = Field(
+        True, description="Whether a namespace that no SFTProfile serves launches nothing."
+    )
+    pause_launches: bool = Field(
+        False, description="Launch nothing new, for nobody; what runs is followed to its end. For incidents."
+    )
     workers: int = Field(
         64,
         ge=1,
