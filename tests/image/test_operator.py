@@ -1,0 +1,82 @@
+"""The operator as it runs in a pod: from the image, as its user, against the lab's API server and simulated AWS."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+from collections.abc import Iterator
+
+import pytest
+
+from sft_lab.awssim.control import Sim
+from sft_lab.cluster.startup import start_lab
+from sft_lab.installation import NAMESPACE, RELEASE, Operator, install_chart
+from sft_lab.processes import Program
+from sft_lab.quickstart import upload_data
+from tests.cluster.story import PACE, SETTINGS, World, wait_for
+from tests.image.built import Built, told
+from tests.manifests import nova_lite_2_lora
+from tools.image.engines import Container
+
+KUBECONFIG = "/etc/sft-operator/kubeconfig"
+
+
+@pytest.fixture(scope="module")
+def world(built: Built, image: Container, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """A lab whose operator runs in the image; it starts with the first test."""
+    with start_lab(tmp_path_factory.mktemp("image") / "lab") as lab:
+        install_chart(lab)
+        upload_data(lab)
+        assert lab.aws_endpoint
+        config = tmp_path_factory.mktemp("kubeconfig") / "kubeconfig"
+        shutil.copy(lab.kubeconfig_of(NAMESPACE, RELEASE), config)
+        config.chmod(0o444)  # the image's user is nobody on this machine
+        settings = {name: value for name, value in lab.env.items() if name.startswith(("AWS_", "SFT_"))}
+        argv = image.command(
+            built.configuration["Entrypoint"],
+            env={**settings, "KUBECONFIG": KUBECONFIG, "SFT_HTTP_HOST": "127.0.0.1", "SFT_HTTP_PORT": "0", **SETTINGS},
+            mounts={config: KUBECONFIG},
+        )
+        engines = {"PATH", "HOME", "DOCKER_HOST", "DOCKER_CONTEXT", "STORAGE_DRIVER", "BUILDAH_ISOLATION"}
+        environ = {name: value for name, value in built.by.environment.items() if name in engines}
+        program = Program("operator", lab.layout.run, argv, environ, lab.layout.logs / "operator.log")
+        program.start()
+        aws = Sim(lab.aws_endpoint)
+        aws.script("*", **PACE)
+        yield World(lab, aws, Operator(lab, program), "ml-team")
+
+
+def test_it_becomes_ready(world: World) -> None:
+    world.operator.wait_ready()
+    assert world.operator.get("/healthz") == (200, "ok\n")
+    assert "sft_queue_depth " in world.operator.get("/metrics")[1]
+
+
+def test_it_reads_data_launches_one_training_job_and_tells_its_result(world: World) -> None:
+    job = world.apply(nova_lite_2_lora())
+    status = job.until_finished()
+    assert (status["phase"], status.get("failure")) == ("Succeeded", None)
+    assert status["dataset"]["rows"] > 0
+    assert status["artifacts"]["checkpoint"].startswith("s3://")
+    assert job.creates() == 1
+    assert any("sft-operator" in call.operation or call.committed for call in job.calls("CreateTrainingJob"))
+
+
+def test_it_wrote_nothing_outside_tmp(world: World, image: Container) -> None:
+    assert world.operator.program.pid() is not None
+    code = """
+import json, os, stat
+mine = []
+for folder, names, files in os.walk("/"):
+    names[:] = [name for name in names if os.path.join(folder, name) not in ("/proc", "/sys", "/dev", "/run", "/tmp", "/var/tmp")]
+    mine += [path for path in (os.path.join(folder, name) for name in files) if os.lstat(path).st_uid == os.getuid()]
+print(json.dumps(mine))
+"""
+    assert told(image, code) == []
+
+
+def test_it_ends_in_seconds_when_it_is_asked_to(world: World) -> None:
+    program = world.operator.program
+    program.signal(signal.SIGTERM)
+    wait_for("it ends", lambda: program.pid() is None, seconds=10)
+    assert "Traceback" not in program.log.read_text()
