@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ...api.conditions import timestamp
+from ...api.neutral import neutral
 from ...api.reasons import Reason
 from ...api.status import Stage
 from ...aws.errors import Table, Verdict, read_table
@@ -146,7 +147,7 @@ def _timeline(transitions: Any) -> tuple[tuple[Stage, ...], str]:
         message = _text(entry.get("StatusMessage"))[:512]
         stages.append(
             Stage(
-                stage=entry["Status"][:128],
+                stage=_text(entry["Status"])[:128],
                 start=timestamp(start) if start else None,
                 end=timestamp(end) if end else None,
                 message=message or None,
@@ -189,4 +190,4 @@ def _whole(value: Any) -> int | None:
 
 
 def _text(value: Any) -> str:
-    return value if isinstance(value, str) else ""
+    return neutral(value) if isinstance(value, str) else ""
