@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from botocore import exceptions
 from botocore.parsers import ResponseParserError
 
+from ..api.neutral import neutral
 from .errors import AWSError
 
 T = TypeVar("T")
@@ -53,7 +54,7 @@ def from_answer(service: str, operation: str, response: Any) -> AWSError:
         service,
         operation,
         str(error.get("Code", "Unknown")),
-        str(error.get("Message", "")),
+        neutral(str(error.get("Message", ""))),
         int(metadata.get("HTTPStatusCode", 0)),
         retried=bool(metadata.get("RetryAttempts")),
     )
