@@ -146,7 +146,7 @@ def test_sigterm_ends_it_soon_and_well_also_while_a_job_runs(world: World, tmp_p
 
 def test_without_leadership_it_watches_and_does_nothing(world: World) -> None:
     _end(world)
-    world.operator = start_operator(world.lab, settings={**SETTINGS, "SFT_LEADER": "false"})
+    world.operator = start_operator(world.lab, settings={**SETTINGS, "SFT_LEADERSHIP": "Never"})
     world.operator.wait_ready()
     at = world.aws.calls()[-1].seq
     job = world.apply(nova_lite_2_lora(name="unled"))
@@ -157,7 +157,7 @@ def test_without_leadership_it_watches_and_does_nothing(world: World) -> None:
     assert job.status == {}
     assert "finalizers" not in (job.body or {})["metadata"]
     assert world.aws.calls(since=at) == []
-    assert any("leader is off" in line["message"] for line in world.log_lines())
+    assert any("leadership is Never" in line["message"] for line in world.log_lines())
     job.delete()
     job.until_gone()
 

@@ -57,11 +57,11 @@ def written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_settings_come_from_a_file_and_the_environment_wins(written: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    written.write_text("identity_scope: from-file\nsweep_interval: 12.5\nworkers: 3\nleader: false\n")
+    written.write_text("identity_scope: from-file\nsweep_interval: 12.5\nworkers: 3\nleadership: Never\n")
     monkeypatch.setenv("SFT_WORKERS", "5")
     settings = Settings()
     assert (settings.identity_scope, settings.sweep_interval) == ("from-file", 12.5)
-    assert (settings.workers, settings.leader) == (5, False)
+    assert (settings.workers, settings.leadership) == (5, "Never")
 
 
 def test_an_unknown_key_of_the_file_is_refused_by_name(written: Path) -> None:

@@ -89,8 +89,19 @@ class Fixed:
         pass
 
 
+def patrol(check: Callable[[], None], over: threading.Event) -> None:
+    """Checks now and then until it is over, in a thread: a loop that is blocked renews nothing and would outlive its
+    Lease."""
+
+    def turn() -> None:
+        while not over.wait(_TICK):
+            check()
+
+    threading.Thread(target=turn, name="lease", daemon=True).start()
+
+
 class Elected:
-    """One of several replicas. `end` must end the process at once."""
+    """One of several replicas. `end` must end the process at once, from whatever thread."""
 
     def __init__(
         self,
@@ -99,10 +110,11 @@ class Elected:
         *,
         clock: Callable[[], float] = since_boot,
         end: Callable[[str], None] | None = None,
+        watch: Callable[[Callable[[], None], threading.Event], None] = patrol,
     ) -> None:
         self.trouble = ""
         self._lease, self._candidate, self._clock = lease, candidate, clock
-        self._end = end or _end
+        self._end, self._watch = end or _end, watch
         self._body: Body | None = None
         self._stale = False  # the Lease has changed since it was read: the next look tells how
         self._told = ""
@@ -122,7 +134,7 @@ class Elected:
     async def run(self) -> None:
         self._renewing = asyncio.current_task()
         await self._stand_by()
-        threading.Thread(target=self._watch_over, name="lease", daemon=True).start()
+        self._watch(self._check, self._over)
         log.info("leading as %s (Lease %s/%s)", self._candidate.identity, self._lease.namespace, self._lease.name)
         self._won.set()
         pause = RENEW_EVERY
@@ -180,9 +192,12 @@ class Elected:
         """One try to renew. Ends the process when somebody else holds the Lease."""
         if await self._written():
             return True
-        if self._stale and await self._looked() and not self._candidate.may_take(self._clock()):
+        if not self._stale or not await self._looked():
+            return False
+        if not self._candidate.may_take(self._clock()):
             self._end(f"{self._candidate.leader} holds the Lease {self._lease.namespace}/{self._lease.name}")
-        return False
+            return False
+        return await self._written()
 
     async def _looked(self) -> bool:
         try:
@@ -218,12 +233,9 @@ class Elected:
             log.warning("%s", text)
         self._told = text
 
-    def _watch_over(self) -> None:
-        """A thread, because a loop that is blocked renews nothing and would outlive its Lease."""
-        while not self._over.wait(_TICK):
-            if self._candidate.overdue(self._clock()):
-                self._end(f"the Lease could not be renewed; another may lead in {MARGIN:.0f} s")
-                return
+    def _check(self) -> None:
+        if self._candidate.overdue(self._clock()):
+            self._end(f"the Lease could not be renewed; another may lead in {MARGIN:.0f} s")
 
 
 def _end(why: str) -> None:
