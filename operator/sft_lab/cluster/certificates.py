@@ -15,6 +15,7 @@ VALID = timedelta(days=365)
 def write_certificates(folder: Path) -> None:
     """Write ca.crt, {server,admin}.{crt,key}, and service-account.{key,pub} into `folder`, keys readable by us only.
 
+    They hold no key identifiers, as Amazon EKS's do not: a client that insists on those must fail here too.
     `admin` is in group system:masters. etcd takes the same authority: only its own lab's API server can talk to it.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)

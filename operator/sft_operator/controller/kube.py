@@ -41,6 +41,8 @@ class Kube:
     ) -> None:
         configuration.connection_pool_maxsize = 32
         configuration.retries = None
+        # Amazon EKS's certificates have no key identifiers, and since 3.13 Python's strict flag refuses such.
+        configuration.disable_strict_ssl_verification = True
         self._configuration = configuration
         self._api = client.ApiClient(configuration)
         self._objects = client.CustomObjectsApi(self._api)

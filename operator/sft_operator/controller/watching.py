@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import ssl
 import threading
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import fields
 from typing import Any, TypeAlias
 
 import kopf
 
 # Not exported by kopf, but a documented parameter of kopf.operator; the version is pinned.
 from kopf._cogs.structs.references import Insights
+from kopf._core.engines.peering import Identity
 
 from ..api.crd import GROUP, PLURAL, VERSION
 from .kube import KubeError
@@ -130,6 +133,8 @@ class Watching:
                     namespaces=self._namespaces,
                     standalone=True,
                     stop_flag=end,
+                    # else kopf asks for the user's name, and a container's user is a number without one
+                    identity=Identity("sft-operator"),
                 )
             )
         except BaseException as error:
@@ -150,7 +155,8 @@ class Watching:
             if self._logins:
                 await asyncio.sleep(LOGIN_PAUSE)
             self._logins += 1
-            return kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
+            found = kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
+            return found and _Connection(**{part.name: getattr(found, part.name) for part in fields(found)})
 
         async def seen(event: Any, **_: Any) -> None:
             loop.call_soon_threadsafe(self._feed, event["type"], event["object"])
@@ -190,6 +196,16 @@ def _configure(settings: kopf.OperatorSettings, **_: Any) -> None:
     settings.networking.request_timeout = 30
     settings.networking.connect_timeout = 10
     settings.process.ultimate_exiting_timeout = None
+
+
+class _Connection(kopf.ConnectionInfo):
+    """Checks the API server's certificate as Python did before 3.13, chain, host and dates: the strict flag that came
+    then refuses certificates without key identifiers, such as Amazon EKS's."""
+
+    def as_ssl_context(self) -> ssl.SSLContext:
+        context = super().as_ssl_context()
+        context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+        return context
 
 
 class _NoDiffBase(kopf.DiffBaseStorage):
