@@ -46,8 +46,9 @@ format: $(VENV)/.installed ## writes the format and the fixes that are safe
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-generate: $(VENV)/.installed ## CRDs, the chart's copy of them, and the generated pages of docs/
+generate: $(VENV)/.installed ## CRDs, the chart's parts that follow from code, the kustomize base, the generated pages of docs/
 	$(BIN)/python tools/generate.py
+	$(BIN)/python tools/kustomize_base.py
 
 lock: $(VENV)/.installed ## new locks from pyproject.toml
 	$(LOCK) pyproject.toml -o requirements/run.lock
