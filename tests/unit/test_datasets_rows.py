@@ -74,7 +74,7 @@ WRONG: list[tuple[str, Row | object, str]] = [
     (
         "an unknown key",
         changed(lambda r: r.update(source="x")),
-        'unknown key "source"; a row has schemaVersion, system (optional) and messages',
+        'has the unknown key "source"; a row has schemaVersion, system (optional) and messages',
     ),
     (
         "tools",

@@ -60,6 +60,11 @@ def test_columns_are_found_by_name_whatever_order_and_case() -> None:
     assert found.losses.validation == 0.75
 
 
+def test_columns_and_figures_may_stand_in_quotes() -> None:
+    found = read(tar({"step_wise_training_metrics.csv": b'"step_number","training_loss"\n"7","0.5"\n'}))
+    assert found.losses == output.Losses(first=0.5, last=0.5, best=0.5, last_step=7)
+
+
 @pytest.mark.parametrize(
     "metrics", [b"", b"\n", b"nothing,of,this\n1,2,3\n", b"training_loss\n\xff\xfe\n", b"\x00" * 100]
 )

@@ -15,7 +15,7 @@ from .formats import DatasetFormat, other_format
 from .lines import GZIP_MAGIC, BrokenStreamError, Line, lines, text_pieces
 from .reader import ObjectReader, stored_chunks
 from .report import DatasetReport, FileFacts, RowFinding
-from .wording import neutral
+from .wording import escaped
 
 Channel = Literal["train", "validation"]
 
@@ -54,16 +54,20 @@ class DatasetLimits:
     wrong_rows: int = 10_000  # of one file; what follows is not read
     blank_lines: int = 1000  # in a row
     findings: int = 20  # kept, with their text
+    row_parts: int = 500_000  # lists and objects of one row: decoded, each takes twenty times its bytes
     chunk_bytes: int = 2 * 1024 * 1024  # of one ranged read
 
 
 DEFAULT_LIMITS = DatasetLimits()
 
 
-def check(files: Sequence[DatasetFile], *, limits: DatasetLimits = DEFAULT_LIMITS) -> DatasetReport:
+def check(
+    files: Sequence[DatasetFile], *, limits: DatasetLimits = DEFAULT_LIMITS, excerpts: bool = True
+) -> DatasetReport:
     """Read every file once, front to back, and say what is wrong with it.
 
-    Memory is bounded by one line, one ranged read and the kept findings. What a reader raises passes through, and so
+    Findings quote nothing of a row but the names of keys that should not be there, and not even those without
+    `excerpts`. Memory is bounded by one line, one ranged read and the kept findings. What a reader raises passes through, and so
     does reader.ShortReadError: an unreadable object is not an invalid one.
     """
     found = _Findings(limits.findings)
@@ -78,7 +82,7 @@ def check(files: Sequence[DatasetFile], *, limits: DatasetLimits = DEFAULT_LIMIT
             )
             facts.append(FileFacts(file.uri, file.channel, file.etag, 0, file.reader.size(), ""))
             continue
-        one = _FilePass(file, limits, found)
+        one = _FilePass(file, limits, found, excerpts)
         facts.append(one.run())
         if file.channel == "train":
             characters += one.characters
@@ -144,8 +148,8 @@ class _WrongFileError(Exception):
 class _FilePass:
     """The reading of one file."""
 
-    def __init__(self, file: DatasetFile, limits: DatasetLimits, found: _Findings) -> None:
-        self.file, self.limits, self.found = file, limits, found
+    def __init__(self, file: DatasetFile, limits: DatasetLimits, found: _Findings, excerpts: bool) -> None:
+        self.file, self.limits, self.found, self._excerpts = file, limits, found, excerpts
         self.rows = self.wrong_rows = self.characters = 0
         self._line = 0  # the last one seen
         self._blank: tuple[int, int] | None = (
@@ -216,6 +220,10 @@ class _FilePass:
             self._explain(number, offset, data)
 
     def _explain(self, number: int, offset: int, data: bytes) -> None:
+        if data.count(b"[") + data.count(b"{") > self.limits.row_parts:
+            most = f"{self.limits.row_parts} lists and objects, the most that is looked at in one row"
+            self._wrong(number, Problem("", f"the line has more than {most}"))
+            return
         try:
             row: object = json.decode(data)
         except RecursionError:
@@ -232,11 +240,13 @@ class _FilePass:
                 )
         self.characters += converse.text_length(row)
         errors: list[Problem] = []
-        for problem in converse.explain(row):
+        for problem in converse.explain(row, excerpts=self._excerpts):
             if problem.severity == "warning":
                 self.found.warn(self.file.uri, number, problem.message)
-            elif len(errors) < _ERRORS_PER_ROW:
+            else:
                 errors.append(problem)
+                if len(errors) == _ERRORS_PER_ROW:
+                    break
         if errors:
             self._wrong(number, *errors)
 
@@ -274,4 +284,4 @@ def _why_not_json(data: bytes, offset: int, error: ValueError) -> str:
             "is not a whole JSON object; the file seems to be one JSON document over many lines: write one row a line"
         )
     # The decoder names positions and kinds of characters, never the text.
-    return f"is not JSON: {neutral(str(error)).removeprefix('JSON is malformed: ')}"
+    return f"is not JSON: {escaped(str(error)).removeprefix('JSON is malformed: ')}"

@@ -110,8 +110,8 @@ def _may_hold_reserved(text: str) -> bool:
 # --- The slow way: saying what is wrong -----------------------------------------------------------------------------
 
 
-def explain(row: object) -> Iterator[Problem]:
-    """Everything wrong with one decoded row, in the order of reading."""
+def explain(row: object, *, excerpts: bool = True) -> Iterator[Problem]:
+    """Everything wrong with one decoded row, in the order of reading. Without `excerpts` no word of the row is shown."""
     if not isinstance(row, dict):
         yield Problem("", f"the line is {type_of(row)}; every line must be one JSON object")
         return
@@ -120,10 +120,10 @@ def explain(row: object) -> Iterator[Problem]:
         if key == "toolConfig":
             yield Problem("toolConfig", f"is not allowed: {_NOT_YET}")
         elif key not in _SAMPLE_KEYS:
-            yield Problem("", f"unknown key {quoted(key)}; a row has schemaVersion, system (optional) and messages")
+            yield Problem("", f"has {_unknown(key, excerpts)}; a row has schemaVersion, system (optional) and messages")
     if "system" in row:
-        yield from _blocks("system", row["system"], "; leave system out when there is none")
-    yield from _messages(row)
+        yield from _blocks("system", row["system"], "; leave system out when there is none", excerpts=excerpts)
+    yield from _messages(row, excerpts)
 
 
 def text_length(row: object) -> int:
@@ -149,7 +149,7 @@ def _schema_version(row: dict[str, object]) -> Iterator[Problem]:
         yield Problem("schemaVersion", f"is another version; {fix}")
 
 
-def _messages(row: dict[str, object]) -> Iterator[Problem]:
+def _messages(row: dict[str, object], excerpts: bool) -> Iterator[Problem]:
     turns = row.get("messages")
     if not isinstance(turns, list):
         found = f"is {type_of(turns)}" if "messages" in row else "is missing"
@@ -166,12 +166,12 @@ def _messages(row: dict[str, object]) -> Iterator[Problem]:
             continue
         for key in turn:
             if key not in _MESSAGE_KEYS:
-                yield Problem(path, f"has the unknown key {quoted(key)}; a turn has role and content")
+                yield Problem(path, f"has {_unknown(key, excerpts)}; a turn has role and content")
         role = turn.get("role")
         yield from _role(f"{path}.role", turn, "user" if i == 0 else _after(before), last=0 < i == len(turns) - 1)
         before = role if role in _ROLES else None
         if "content" in turn:
-            yield from _blocks(f"{path}.content", turn["content"])
+            yield from _blocks(f"{path}.content", turn["content"], excerpts=excerpts)
         else:
             yield Problem(f"{path}.content", 'is missing; content must be a list such as [{"text": "..."}]')
 
@@ -200,7 +200,7 @@ def _role(path: str, turn: dict[str, object], expected: str | None, *, last: boo
         yield Problem(path, 'is "user"; the last turn must be the assistant\'s: it is what the model learns')
 
 
-def _blocks(path: str, blocks: object, hint: str = "") -> Iterator[Problem]:
+def _blocks(path: str, blocks: object, hint: str = "", *, excerpts: bool) -> Iterator[Problem]:
     if not isinstance(blocks, list):
         yield Problem(path, f'is {type_of(blocks)}; it must be a list such as [{{"text": "..."}}]{hint}')
         return
@@ -216,7 +216,7 @@ def _blocks(path: str, blocks: object, hint: str = "") -> Iterator[Problem]:
             if key in _LATER_BLOCKS:
                 yield Problem(f"{here}.{key}", f"is not allowed: {_NOT_YET}")
             else:
-                yield Problem(here, f"has the unknown key {quoted(key)}; only text is allowed")
+                yield Problem(here, f"has {_unknown(key, excerpts)}; only text is allowed")
         if "text" in block:
             yield from _text(f"{here}.text", block["text"])
         elif not others:
@@ -238,6 +238,10 @@ def _text(path: str, text: object) -> Iterator[Problem]:
                 f'text contains "{found.group().lower()}", a reserved word of Nova in another case; safer reworded'
             )
             yield Problem("", message, "warning")
+
+
+def _unknown(key: str, excerpts: bool) -> str:
+    return f"the unknown key {quoted(key)}" if excerpts else "an unknown key"
 
 
 def _turns(count: int) -> str:

@@ -12,6 +12,11 @@ GZIP_MAGIC = b"\x1f\x8b"
 _PIECE_BYTES = 256 * 1024
 # A short text of equal rows compresses better than any honest ratio; below this the ratio says nothing.
 _RATIO_FREE_BYTES = 16 * 1024 * 1024
+# What is left of a piece is copied at each end of a gzip member: small pieces keep millions of tiny members cheap.
+_PACKED_PIECE_BYTES = 16 * 1024
+STORED_FREE_BYTES = 1024 * 1024
+"""Stored bytes that may hold no text at all; beyond them a gzip file is never larger than twice its text, else it is
+made of empty members and would be read for hours without a row."""
 
 
 class BrokenStreamError(ValueError):
@@ -27,8 +32,8 @@ class Line(NamedTuple):
 def text_pieces(chunks: Iterable[bytes], *, max_text_bytes: int, max_ratio: int) -> Iterator[bytes]:
     """The text of a stored object, gunzipped when it starts like gzip.
 
-    Raises BrokenStreamError for a cut or damaged gzip stream, and for more text than `max_text_bytes`, or more than
-    `max_ratio` bytes of text per stored byte (a decompression bomb).
+    Raises BrokenStreamError for a cut or damaged gzip stream, and for more text than `max_text_bytes`, more than
+    `max_ratio` bytes of text per stored byte (a decompression bomb), or hardly any text at all.
     """
     source = iter(chunks)
     first = next(source, b"")
@@ -43,17 +48,17 @@ def text_pieces(chunks: Iterable[bytes], *, max_text_bytes: int, max_ratio: int)
         yield piece
 
 
-def _sliced(chunks: Iterable[bytes]) -> Iterator[bytes]:
+def _sliced(chunks: Iterable[bytes], size: int = _PIECE_BYTES) -> Iterator[bytes]:
     for chunk in chunks:
-        for start in range(0, len(chunk), _PIECE_BYTES):
-            yield chunk[start : start + _PIECE_BYTES]
+        for start in range(0, len(chunk), size):
+            yield chunk[start : start + size]
 
 
 def _gunzipped(chunks: Iterable[bytes], max_ratio: int) -> Iterator[bytes]:
     stored = text = 0
     member = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
     inside = True  # between the first byte of a member and its end
-    for chunk in _sliced(chunks):  # the unread tail is copied at every step, so it is kept short
+    for chunk in _sliced(chunks, _PACKED_PIECE_BYTES):
         stored += len(chunk)
         pending = chunk
         while pending:
@@ -79,9 +84,16 @@ def _gunzipped(chunks: Iterable[bytes], max_ratio: int) -> Iterator[bytes]:
                 )
             if piece:
                 yield piece
+        if hollow(stored, text):
+            raise BrokenStreamError(f"holds hardly any text in {stored} stored bytes of gzip; upload it uncompressed")
     # No output is left inside: a member's last bytes are a checksum, read only after all of its text came out.
     if inside:
         raise BrokenStreamError(f"is a gzip file cut short after {stored} stored bytes; upload the whole file again")
+
+
+def hollow(stored: int, text: int) -> bool:
+    """Whether so many bytes of gzip hold less than any honest compression leaves of a text."""
+    return stored > STORED_FREE_BYTES + 2 * text
 
 
 def lines(pieces: Iterable[bytes], max_line_bytes: int) -> Iterator[Line]:

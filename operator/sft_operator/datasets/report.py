@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .wording import neutral
+from .wording import escaped
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +17,7 @@ class RowFinding:
     message: str
 
     def __str__(self) -> str:
-        where = neutral(self.uri) + (f" line {self.line}" if self.line else "")
+        where = escaped(self.uri) + (f" line {self.line}" if self.line else "")
         return f"{where}: {self.json_path} {self.message}" if self.json_path else f"{where}: {self.message}"
 
 

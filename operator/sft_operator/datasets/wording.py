@@ -11,12 +11,13 @@ def type_of(value: object) -> str:
     return "null" if value is None else _TYPES[type(value)]
 
 
-def neutral(text: str) -> str:
+def escaped(text: str) -> str:
     """`text` with every character that does not print (control, bidirectional, line separator) written as an escape."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 def quoted(name: str) -> str:
-    """A key name for a message: neutral, in quotes, at most 40 characters of it."""
+    """A key name for a message: escaped, in quotes, at most 40 characters of it. What stands in a data set is shown by
+    no other way than this."""
     short = name if len(name) <= _MAX_NAME else name[: _MAX_NAME - 1] + "…"
-    return '"' + neutral(short).replace('"', '\\"') + '"'
+    return '"' + escaped(short.replace("\\", "\\\\").replace('"', '\\"')) + '"'

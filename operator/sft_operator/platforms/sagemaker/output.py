@@ -9,19 +9,25 @@ import math
 import re
 import tarfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import IO, Any
+
+from ...api.neutral import neutral
+from ...datasets.lines import hollow
 
 MANIFEST = "manifest.json"
 METRICS = "step_wise_training_metrics.csv"
 MAX_MEMBERS = 10_000
 MAX_BYTES = {MANIFEST: 1 << 20, METRICS: 16 << 20}
 """Of a member that is read; others are passed over."""
+MAX_LINE = 8 << 10
+"""Characters of a line of the metrics file: a few columns of numbers."""
 MAX_HEADER_BYTES = 8 << 10
 """Of what describes a member: tarfile keeps all of it in memory."""
 MAX_UNPACKED_BYTES = 4 << 30
 """Read through in all: a checkpoint is not in this archive, so a larger one is not what it should be."""
+_AROUND = ' \t"'
 _CHECKPOINT = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/[\x21-\x7e]{1,1900}")
 
 
@@ -52,7 +58,7 @@ class _Limited(io.RawIOBase):
     def __init__(self, packed: IO[bytes]) -> None:
         self._packed = packed
         self._inflate = zlib.decompressobj(wbits=31)
-        self._left = MAX_UNPACKED_BYTES
+        self._packed_bytes = self._unpacked_bytes = 0
         self._ahead = b""
 
     def readable(self) -> bool:
@@ -61,22 +67,30 @@ class _Limited(io.RawIOBase):
     def readinto(self, into: Any) -> int:
         while not self._ahead:
             if self._inflate.eof:
-                chunk = self._inflate.unused_data or self._packed.read(1 << 16)
+                chunk = self._inflate.unused_data or self._more()
                 if not chunk:
                     return 0
                 self._inflate = zlib.decompressobj(wbits=31)  # gzip members may follow each other
             else:
-                chunk = self._inflate.unconsumed_tail or self._packed.read(1 << 16)
+                chunk = self._inflate.unconsumed_tail or self._more()
             if not chunk:
                 raise EOFError("the archive is cut off")
             self._ahead = self._inflate.decompress(chunk, 1 << 18)
-            self._left -= len(self._ahead)
-            if self._left < 0:
+            self._unpacked_bytes += len(self._ahead)
+            if self._unpacked_bytes > MAX_UNPACKED_BYTES:
                 raise _TooLargeError(f"it unpacks to more than {MAX_UNPACKED_BYTES} bytes")
         part = self._ahead[: len(into)]
         self._ahead = self._ahead[len(part) :]
         into[: len(part)] = part
         return len(part)
+
+    def _more(self) -> bytes:
+        """Small pieces: what is left of one is copied at the end of each gzip member."""
+        if hollow(self._packed_bytes, self._unpacked_bytes):
+            raise _TooLargeError(f"{self._packed_bytes} bytes of it hold hardly anything")
+        chunk = self._packed.read(1 << 14)
+        self._packed_bytes += len(chunk)
+        return chunk
 
 
 class _TooLargeError(Exception):
@@ -124,7 +138,7 @@ def read(packed: io.RawIOBase) -> Output:
     except _TooLargeError as error:
         problem = problem or f"output.tar.gz was not read to its end: {error}"
     except (tarfile.TarError, EOFError, zlib.error, ValueError, RecursionError) as error:
-        problem = problem or f"output.tar.gz is not a readable archive: {error}"
+        problem = problem or f"output.tar.gz is not a readable archive: {neutral(str(error))[:200]}"
     return Output(checkpoint, losses, problem)
 
 
@@ -165,11 +179,12 @@ def _checkpoint(body: bytes) -> tuple[str | None, str | None]:
 
 def _losses(body: bytes) -> Losses | None:
     """Columns are found by name: case and order differ between sources."""
-    rows = csv.reader(io.StringIO(body.decode("utf-8", "replace"), newline=""))
+    # quotes mean nothing: one that stays open would join millions of lines to one row
+    rows = csv.reader(_short_lines(body), quoting=csv.QUOTE_NONE)
     first = last = best = held_out = None
     final: Mapping[str, str] = {}
     try:
-        header = [name.strip().lower() for name in next(rows, [])]
+        header = [name.strip(_AROUND).lower() for name in next(rows, [])]
         # row by row: a table of all of them can take a hundred times the memory of the file
         for row in (dict(zip(header, cells, strict=False)) for cells in rows):
             loss = _number(row.get("training_loss"))
@@ -178,7 +193,7 @@ def _losses(body: bytes) -> Losses | None:
                 best = loss if best is None else min(best, loss)
             validation = _number(row.get("validation_loss"))
             held_out = held_out if validation is None else validation
-    except csv.Error:
+    except (csv.Error, _TooLargeError):
         return None
     if first is None or last is None or best is None:
         return None
@@ -193,9 +208,17 @@ def _losses(body: bytes) -> Losses | None:
     )
 
 
+def _short_lines(body: bytes) -> Iterable[str]:
+    """A row with millions of cells would take thirty times the memory of the file."""
+    for line in io.StringIO(body.decode("utf-8", "replace"), newline=""):
+        if len(line) > MAX_LINE:
+            raise _TooLargeError
+        yield line
+
+
 def _number(text: str | None) -> float | None:
     try:
-        value = float(text or "")
+        value = float((text or "").strip(_AROUND))
     except ValueError:
         return None
     return value if math.isfinite(value) else None
