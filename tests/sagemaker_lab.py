@@ -13,6 +13,7 @@ import pytest
 
 from sft_lab.awssim import serve
 from sft_lab.awssim.control import Sim
+from sft_operator.api.identity import fingerprint
 from sft_operator.api.sftjob import SFTJobSpec
 from sft_operator.api.status import DatasetStatus
 from sft_operator.aws.caller import AWSCaller, CallerSettings, Rate
@@ -53,7 +54,9 @@ def view(
     edits: Mapping[str, Any] | None = None, *, name: str = "demo", uid: str = "uid-1", scope: str = "lab", **more: Any
 ) -> JobView:
     spec = SFTJobSpec.model_validate(nova_lite_2_lora(edits)["spec"])
-    return JobView(namespace="ml-team", name=name, uid=uid, spec=spec, identity_scope=scope, **more)
+    return JobView(
+        namespace="ml-team", name=name, uid=uid, spec=spec, identity_scope=scope, fingerprint=fingerprint(spec), **more
+    )
 
 
 async def until(condition: Callable[[], bool], seconds: float = 20) -> None:

@@ -1,8 +1,8 @@
-"""Renders the schema of a CRD as a page of field tables; nothing here knows what a field means."""
+"""Renders the schemas of CRDs as a page of field tables; nothing here knows what a field means."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 Schema = dict[str, Any]
@@ -14,25 +14,31 @@ _BOUNDS = (
 )  # fmt: skip
 
 
-def page(crd: Schema, notice: str) -> str:
-    """The whole page, in Markdown: one table for spec, one for status."""
-    (version,) = crd["spec"]["versions"]
-    schema = version["schema"]["openAPIV3Schema"]
-    kind = crd["spec"]["names"]["kind"]
+def page(crds: Sequence[Schema], notice: str) -> str:
+    """The whole page, in Markdown: for each kind one table for spec and, where it has one, for status."""
     lines = [
         f"<!-- {notice} -->",
-        f"# {kind}: field reference",
+        "# Field reference",
         "",
-        schema["description"],
-        "",
-        f"`apiVersion: {crd['spec']['group']}/{version['name']}`, `kind: {kind}`. The same text is in "
-        f"`kubectl explain {crd['spec']['names']['singular']}.spec`. **Bold** fields are required where their parent is "
-        "given.",
+        "The same text is in `kubectl explain`. **Bold** fields are required where their parent is given.",
     ]
-    for part in ("spec", "status"):
-        lines += ["", f"## {part}", "", *_rules(schema["properties"][part])]
-        lines += ["| field | type | limits | meaning |", "|---|---|---|---|"]
-        lines += [_row(*field) for field in _fields(part, schema["properties"][part])]
+    for crd in crds:
+        (version,) = crd["spec"]["versions"]
+        schema = version["schema"]["openAPIV3Schema"]
+        names, scope = crd["spec"]["names"], crd["spec"]["scope"]
+        lines += [
+            "",
+            f"## {names['kind']}",
+            "",
+            schema["description"],
+            "",
+            f"`apiVersion: {crd['spec']['group']}/{version['name']}`, `kind: {names['kind']}`, {scope.lower()}; "
+            f"`kubectl explain {names['singular']}.spec`, short name `{names['shortNames'][0]}`.",
+        ]
+        for part in (part for part in ("spec", "status") if part in schema["properties"]):
+            lines += ["", f"### {names['kind']}: {part}", "", *_rules(schema["properties"][part])]
+            lines += ["| field | type | limits | meaning |", "|---|---|---|---|"]
+            lines += [_row(*field) for field in _fields(part, schema["properties"][part])]
     return "\n".join(lines) + "\n"
 
 

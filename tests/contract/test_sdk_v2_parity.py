@@ -154,7 +154,14 @@ class Case:
             }
         )
         spec = SFTJobSpec.model_validate(manifest["spec"])
-        return JobView(namespace="ml-team", name=self.job_name, uid="0a1b", spec=spec, identity_scope="parity")
+        return JobView(
+            namespace="ml-team",
+            name=self.job_name,
+            uid="0a1b",
+            spec=spec,
+            identity_scope="parity",
+            fingerprint="f1:parity",
+        )
 
     def of_the_sdk(self) -> dict[str, Any]:
         assert self.recipe.model is not None

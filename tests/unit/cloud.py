@@ -9,8 +9,9 @@ from datetime import datetime, timedelta
 
 from sft_operator.api import durations, identity
 from sft_operator.api.findings import Finding
+from sft_operator.api.place import Place
 from sft_operator.api.reasons import Reason
-from sft_operator.api.status import Artifacts, DatasetFile, DatasetStatus, Effective, Stage
+from sft_operator.api.status import Artifacts, DatasetFile, DatasetStatus, Effective, EffectiveAccess, Stage
 from sft_operator.platforms.base import (
     CheckOutcome,
     JobView,
@@ -72,6 +73,7 @@ class Cloud:
     checks: int = 0
     submits: int = 0
     plans: int = 0
+    finds: int = 0
     wrong: list[str] = field(default_factory=list)
     """Rules that the operator broke."""
     may_submit: Callable[[Plan, JobView], str | None] = lambda plan, job: None
@@ -142,7 +144,7 @@ class Cloud:
 
     # --- Platform
 
-    def precheck(self, job: JobView) -> Refusal | None:
+    def precheck(self, job: JobView) -> Plan | Refusal | None:
         return self.early_refusal
 
     def plan(self, job: JobView, facts: DatasetStatus | None) -> Plan | Refusal:
@@ -152,7 +154,6 @@ class Cloud:
         spec = job.spec
         assert spec.sage_maker is not None
         assert spec.output is not None
-        fingerprint = identity.fingerprint(spec)
         name = identity.job_name(
             name=job.name,
             attempt=job.attempt,
@@ -163,7 +164,7 @@ class Cloud:
                 namespace=job.namespace,
                 name=job.name,
                 run_id=spec.run_id,
-                fingerprint=fingerprint,
+                fingerprint=job.fingerprint,
             ),
         )
         runtime = durations.seconds(spec.run_policy.max_runtime or "120h") - job.prior_runtime_seconds
@@ -174,9 +175,8 @@ class Cloud:
             platform=self.name,
             job_name=name,
             attempt=job.attempt,
-            account=ACCOUNT,
-            region=REGION,
-            fingerprint=fingerprint,
+            place=Place(ACCOUNT, REGION, job.access),
+            fingerprint=job.fingerprint,
             request=request,
             request_digest=identity.digest([request, self.catalogue]),
             inputs_digest=inputs,
@@ -190,11 +190,17 @@ class Cloud:
                 total_steps=200,
                 max_runtime=durations.display(runtime),
                 output_uri=spec.output.uri,
+                access=EffectiveAccess(
+                    assume_role_arn=job.access.role_arn, external_id=job.access.external_id, profile=job.access.profile
+                )
+                if job.access
+                else None,
+                tags=dict(job.profile.tags) or None if job.profile else None,
             ),
             max_instance_hours=480.0,
         )
 
-    def ref(self, effective: Effective, job_name: str) -> RunRef:
+    def ref(self, effective: Effective, job_name: str, namespace: str) -> RunRef:
         return RunRef(self.name, effective.account or "", effective.region or "", job_name)
 
     def console_url(self, ref: RunRef) -> str:
@@ -235,7 +241,7 @@ class Cloud:
         self._pass_time()
         found = self.jobs.get(plan.job_name)
         if found is not None:
-            return self._existing(found, plan, job)
+            return self._existing(found, job)
         if self.create_refusal is not None:
             return SubmitOutcome(SubmitKind.REFUSED, refusal=self.create_refusal, retry_after=self.create_retry_after)
         if self.drop_next_creates:
@@ -257,7 +263,15 @@ class Cloud:
             return SubmitOutcome(SubmitKind.UNKNOWN)
         return SubmitOutcome(SubmitKind.LAUNCHED, self._arn(plan.job_name))
 
-    def _existing(self, found: CloudJob, plan: Plan, job: JobView) -> SubmitOutcome:
+    async def find(self, ref: RunRef, job: JobView) -> SubmitOutcome | None:
+        self.finds += 1
+        if self.unreachable is not None:
+            raise self.unreachable
+        self._pass_time()
+        found = self.jobs.get(ref.job_name)
+        return self._existing(found, job) if found is not None else None
+
+    def _existing(self, found: CloudJob, job: JobView) -> SubmitOutcome:
         arn, inputs = self._arn(found.name), found.tags.get("inputs")
         if found.owner != f"{job.namespace}/{job.name}":
             return SubmitOutcome(SubmitKind.REFUSED, refusal=refusal(Reason.NAME_CONFLICT, f"{found.name} is not ours"))

@@ -110,6 +110,7 @@ OTHER_VALUES: dict[str, Any] = {
     },
     "runPolicy": {"suspend": True},
     "tags": {"team": "support"},
+    "profile": "another",
 }
 """A second value of every field of spec and of dataset; a new field fails the test below until it stands here."""
 

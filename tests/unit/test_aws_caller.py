@@ -9,10 +9,13 @@ from pathlib import Path
 import pytest
 
 from sft_lab.awssim.control import Sim
+from sft_operator.api.place import Place
 from sft_operator.aws.caller import AWSCaller, CallerSettings, Rate
 from sft_operator.aws.errors import AWSError
 from sft_operator.aws.sessions import Clients, ClientSettings, Purpose, default_region
 from tests.sagemaker_lab import simulated_aws
+
+HERE = Place("", "us-east-1")
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +31,7 @@ def healed(sim: Sim) -> None:
 
 async def refused(caller: AWSCaller, service: str, operation: str, **params: object) -> AWSError:
     with pytest.raises(AWSError) as raised:
-        await caller.call(service, operation, "us-east-1", account="1", **params)
+        await caller.call(service, operation, HERE, **params)
     return raised.value
 
 
@@ -56,7 +59,7 @@ async def test_a_refusal_after_a_lost_try_says_that_the_first_may_have_been_hear
 async def test_every_call_is_counted_with_its_code() -> None:
     seen: list[tuple[str, str, str]] = []
     caller = AWSCaller(observe=lambda service, operation, code, seconds: seen.append((service, operation, code)))
-    await caller.call("sts", "GetCallerIdentity", "us-east-1")
+    await caller.call("sts", "GetCallerIdentity", HERE)
     await refused(caller, "sagemaker", "DescribeTrainingJob", TrainingJobName="sft-x")
     assert seen == [("sts", "GetCallerIdentity", ""), ("sagemaker", "DescribeTrainingJob", "ValidationException")]
 
@@ -73,8 +76,8 @@ async def test_a_stop_waits_neither_for_the_rate_nor_for_the_threads_of_polling(
     caller = AWSCaller(settings=settings)
     sim.fail("DescribeTrainingJob", delay=3, times=None)
     blocked = [
-        asyncio.ensure_future(caller.call("sagemaker", "DescribeTrainingJob", "us-east-1", TrainingJobName="sft-x")),
-        *(asyncio.ensure_future(caller.call("sagemaker", "ListTrainingJobs", "us-east-1")) for _ in range(2)),
+        asyncio.ensure_future(caller.call("sagemaker", "DescribeTrainingJob", HERE, TrainingJobName="sft-x")),
+        *(asyncio.ensure_future(caller.call("sagemaker", "ListTrainingJobs", HERE)) for _ in range(2)),
     ]
     await asyncio.sleep(0)
     error = await asyncio.wait_for(refused(caller, "sagemaker", "StopTrainingJob", TrainingJobName="sft-x"), 2.5)
@@ -88,7 +91,7 @@ async def test_a_stop_waits_neither_for_the_rate_nor_for_the_threads_of_polling(
 async def test_regions_have_buckets_of_their_own() -> None:
     caller = AWSCaller(settings=CallerSettings(rates={"list": Rate(0.001)}))
     for region in ("us-east-1", "us-west-2"):
-        await asyncio.wait_for(caller.call("sagemaker", "ListTrainingJobs", region), 10)
+        await asyncio.wait_for(caller.call("sagemaker", "ListTrainingJobs", Place("", region)), 10)
 
 
 @pytest.mark.parametrize(

@@ -72,7 +72,9 @@ def test_a_job_shown_in_the_documentation_would_be_launched(place: str, tmp_path
     for manifest in found:
         assert not manifest.findings, "; ".join(map(str, manifest.findings))
         assert manifest.spec is not None
-        view = JobView(manifest.namespace, manifest.name, manifest.uid, manifest.spec, identity_scope="docs")
+        view = JobView(
+            manifest.namespace, manifest.name, manifest.uid, manifest.spec, identity_scope="docs", fingerprint="f1:docs"
+        )
         planned = make_plan(view, None, default_catalogue())
         assert isinstance(planned, Plan), planned.message
 

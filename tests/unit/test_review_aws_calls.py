@@ -10,10 +10,13 @@ from typing import Any
 import pytest
 from botocore import exceptions
 
+from sft_operator.api.place import Place
 from sft_operator.aws.answers import answered
 from sft_operator.aws.caller import AWSCaller, CallerSettings
 from sft_operator.aws.errors import AWSError
 from sft_operator.aws.sessions import Clients
+
+HERE = Place("", "us-east-1")
 
 
 @pytest.mark.parametrize(
@@ -38,9 +41,9 @@ async def test_a_client_that_cannot_be_built_is_an_aws_error_like_any_other(monk
     monkeypatch.setenv("AWS_PROFILE", "nobody")
     caller = AWSCaller()
     with pytest.raises(AWSError, match="nobody"):
-        await caller.call("sts", "GetCallerIdentity", "us-east-1")
+        await caller.call("sts", "GetCallerIdentity", HERE)
     with pytest.raises(AWSError, match="nobody"):
-        await caller.run("s3", "us-east-1", "GetObject", lambda client: None)
+        await caller.run("s3", HERE, "GetObject", lambda client: None)
 
 
 def test_credentials_that_come_later_are_taken(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -80,10 +83,10 @@ async def test_looks_do_not_wait_for_logs_and_results_that_do_not_come() -> None
 
     clients: Any = Slow()
     caller = AWSCaller(clients, CallerSettings(poll_threads=1))
-    logs = asyncio.ensure_future(caller.call("logs", "GetLogEvents", "us-east-1"))
-    result = asyncio.ensure_future(caller.run("s3", "us-east-1", "GetObject", lambda client: "body"))
+    logs = asyncio.ensure_future(caller.call("logs", "GetLogEvents", HERE))
+    result = asyncio.ensure_future(caller.run("s3", HERE, "GetObject", lambda client: "body"))
     try:
-        assert await asyncio.wait_for(caller.call("sagemaker", "ListTrainingJobs", "us-east-1"), 10) == "jobs"
+        assert await asyncio.wait_for(caller.call("sagemaker", "ListTrainingJobs", HERE), 10) == "jobs"
     finally:
         answer.set()
     assert (await logs, await result) == ("lines", "body")

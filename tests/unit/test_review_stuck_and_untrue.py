@@ -7,8 +7,10 @@ from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from sft_operator.api.place import Place
 from sft_operator.api.reasons import Reason
 from sft_operator.controller.app import _resync
+from sft_operator.controller.profiles import Profiles
 from sft_operator.controller.queue import KeyedQueue
 from sft_operator.controller.reconcile.decision import stop_due_in, waits
 from sft_operator.controller.reconcile.job import Seen, Trouble
@@ -92,8 +94,13 @@ async def test_one_answer_that_makes_no_sense_does_not_end_the_resync_for_good()
 
     class Kube:
         lists = 0
+        scopes = (None,)
 
-        async def list_all(self) -> AsyncIterator[Any]:
+        async def list_profiles(self) -> AsyncIterator[Any]:
+            for body in ():
+                yield body
+
+        async def list_all(self, scope: str | None) -> AsyncIterator[Any]:
             self.lists += 1
             if self.lists == 1:
                 yield {"kind": "Status"}
@@ -101,7 +108,7 @@ async def test_one_answer_that_makes_no_sense_does_not_end_the_resync_for_good()
                 done.set()
 
     kube: Any = Kube()
-    task = asyncio.create_task(_resync(kube, Store(), KeyedQueue(), 0.01))
+    task = asyncio.create_task(_resync(kube, Store(), Profiles(), KeyedQueue(), 0.01))
     try:
         await asyncio.wait_for(done.wait(), 5)
     finally:
@@ -111,7 +118,7 @@ async def test_one_answer_that_makes_no_sense_does_not_end_the_resync_for_good()
 async def test_credentials_of_another_account_make_no_run_lost() -> None:
     with simulated_aws() as sim, lab(sim) as aws:
         seconds = 0.0
-        sweep = Sweep(aws.caller, SageMakerSettings(), "999999999999", "us-east-1", monotonic=lambda: seconds)
+        sweep = Sweep(aws.caller, SageMakerSettings(), Place("999999999999", "us-east-1"), monotonic=lambda: seconds)
         told = []
         for _ in range(5):
             sweep.keep([RunRef("SageMaker", "999999999999", "us-east-1", "sft-x-0-1")])

@@ -134,16 +134,16 @@ def test_epochs_become_steps_once_the_rows_are_counted() -> None:
     assert plan(epochs).effective.total_steps == 63  # 1000 rows x 2 / 32
     assert "spec.dataset.check" in refused(epochs, facts=None)
     for number in (0.01, 2, 100):
-        assert precheck(view(epochs | {"hyperparameters.epochs": number}), CATALOGUE) is None
+        assert isinstance(precheck(view(epochs | {"hyperparameters.epochs": number}), CATALOGUE), Plan)
     wrong = precheck(view(epochs | {"sageMaker.training.instanceCount": 3}), CATALOGUE)
-    assert wrong is not None
+    assert isinstance(wrong, Refusal)
     assert [finding.field for finding in wrong.findings] == ["spec.sageMaker.training.instanceCount"]
 
 
 def test_what_does_not_depend_on_the_data_is_refused_before_it_is_read() -> None:
-    assert precheck(view(), CATALOGUE) is None
+    assert isinstance(precheck(view(), CATALOGUE), Plan)
     early = precheck(view({"sageMaker.training.instanceCount": 3}), CATALOGUE)
-    assert early is not None
+    assert isinstance(early, Refusal)
     assert early.reason is Reason.INVALID_SPEC
 
 

@@ -31,8 +31,8 @@ async def run(aws: Lab, before_result: Any = None, **script: Any) -> tuple[str, 
     aws.sim.script(**script)
     await aws.platform.submit(plan, job, None)
     aws.sim.advance(3600)
-    ref = aws.platform.ref(plan.effective, plan.job_name)
-    sweep = Sweep(aws.caller, aws.platform._settings, ref.account, ref.region, monotonic=lambda: 0.0)
+    ref = plan.ref
+    sweep = Sweep(aws.caller, aws.platform._settings, ref.place, monotonic=lambda: 0.0)
     sweep.keep([ref])
     [(_, seen)] = await sweep.look()
     assert isinstance(seen, Observation)

@@ -130,7 +130,7 @@ async def test_a_resource_that_came_back_takes_over_the_finished_result(aws: Lab
 async def test_a_run_stopped_by_a_delete_or_a_suspension_makes_way_for_the_next_attempt(aws: Lab, cause: str) -> None:
     before = view(uid="before")
     await submit(aws, before)
-    ref = aws.platform.ref(aws.plan(before).effective, aws.plan(before).job_name)
+    ref = aws.plan(before).ref
     await aws.platform.stop(ref, cause=cause)
     assert (await submit(aws, view(uid="after"))).kind is SubmitKind.ENDING
     aws.sim.advance(3600)
@@ -149,7 +149,7 @@ async def test_any_other_end_is_taken_over_and_nothing_is_launched(
     await submit(aws, before)
     if stopped_by:
         plan = aws.plan(before)
-        await aws.platform.stop(aws.platform.ref(plan.effective, plan.job_name), cause=stopped_by)
+        await aws.platform.stop(plan.ref, cause=stopped_by)
     aws.sim.advance(3600)
     assert (await submit(aws, view(uid="after"))).kind is SubmitKind.ATTACHED
     assert aws.sim.creates() == 1
@@ -251,16 +251,16 @@ def test_a_job_tagged_by_delete_that_had_completed_is_still_a_result() -> None:
     plan, job = _bare_plan()
     tags = dict(plan.tags) | {metadata.TAG_UID: "other", metadata.TAG_STOPPED_BY: "Delete"}
     described = {"TrainingJobStatus": "Completed", "SecondaryStatus": "Completed", "TrainingJobArn": "arn"}
-    assert outcome(plan, job, described, tags).kind is SubmitKind.ADOPTED_FINISHED
+    assert outcome(plan.ref, job, described, tags).kind is SubmitKind.ADOPTED_FINISHED
     timed_out = described | {"TrainingJobStatus": "Stopped", "SecondaryStatus": "MaxRuntimeExceeded"}
-    assert outcome(plan, job, timed_out, tags).kind is SubmitKind.ATTACHED
+    assert outcome(plan.ref, job, timed_out, tags).kind is SubmitKind.ATTACHED
 
 
 def test_a_job_of_another_resource_of_this_environment_is_a_conflict() -> None:
     plan, job = _bare_plan()
     other = dataclasses.replace(job, name="other")
     described = {"TrainingJobStatus": "InProgress", "SecondaryStatus": "Training", "TrainingJobArn": "arn"}
-    assert outcome(plan, other, described, plan.tags).kind is SubmitKind.REFUSED
+    assert outcome(plan.ref, other, described, plan.tags).kind is SubmitKind.REFUSED
 
 
 def _bare_plan() -> tuple[Plan, JobView]:

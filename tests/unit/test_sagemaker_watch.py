@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from sft_lab.awssim.control import Sim
+from sft_operator.api.place import Place
 from sft_operator.api.reasons import Reason
 from sft_operator.aws.sessions import ClientSettings
 from sft_operator.platforms.base import Observation, PlatformUnavailable, RunRef, RunState
@@ -39,7 +40,7 @@ class Looks:
     def __init__(self, aws: Lab, refs: Collection[RunRef]) -> None:
         self.aws, self.refs = aws, set(refs)
         self.seconds = 0.0
-        self.sweep = Sweep(aws.caller, SETTINGS, "111122223333", "us-east-1", monotonic=lambda: self.seconds)
+        self.sweep = Sweep(aws.caller, SETTINGS, Place("111122223333", "us-east-1"), monotonic=lambda: self.seconds)
         self.told: list[Item] = []
 
     async def look(self, times: int = 1, advance: float = SETTINGS.sweep_interval) -> list[Item]:
@@ -65,7 +66,7 @@ async def launch(aws: Lab, name: str = "demo", **script: Any) -> RunRef:
     outcome = await aws.platform.submit(plan, job, None)
     assert outcome.job_arn, outcome
     aws.sim.reset("journal")
-    return aws.platform.ref(plan.effective, plan.job_name)
+    return plan.ref
 
 
 REAL = {"pending": 15, "starting": 60, "downloading": 45, "training": 420, "uploading": 60, "stop_grace": 20}
@@ -261,7 +262,7 @@ async def test_a_run_of_another_environment_is_not_stopped(aws: Lab) -> None:
     plan = aws.plan(view(scope="prod-eu"))
     await aws.platform.submit(plan, view(scope="prod-eu"), None)
     with pytest.raises(PlatformUnavailable, match="is not stopped"):
-        await aws.platform.stop(aws.platform.ref(plan.effective, plan.job_name), cause="Stop")
+        await aws.platform.stop(plan.ref, cause="Stop")
     assert "StopTrainingJob" not in aws.sagemaker_calls()
 
 

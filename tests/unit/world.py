@@ -9,7 +9,7 @@ import json
 import logging
 import selectors
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
@@ -19,12 +19,15 @@ from sft_operator.api.rules import TERMINAL_PHASES
 from sft_operator.api.status import Condition, ConditionType, SFTJobStatus
 from sft_operator.controller.engine import Engine, wire
 from sft_operator.controller.kube import Kube, KubeError, merge_patch
+from sft_operator.controller.line import Line
 from sft_operator.controller.metrics import Metrics
+from sft_operator.controller.profiles import Profiles
 from sft_operator.controller.queue import KeyedQueue
 from sft_operator.controller.reconcile.decision import Context
 from sft_operator.controller.reconcile.events import Event
 from sft_operator.controller.reconcile.step import step
 from sft_operator.controller.store import Store
+from sft_operator.controller.watching import feeder
 from sft_operator.platforms.base import JobView, Plan
 from tests.manifests import ABSENT, Manifest, edited, nova_lite_2_lora
 from tests.unit.cloud import Cloud
@@ -67,6 +70,9 @@ class Cluster:
     def __init__(self, loop: asyncio.AbstractEventLoop, now: Callable[[], datetime]) -> None:
         self.loop, self.now = loop, now
         self.objects: dict[str, dict[str, Any]] = {}
+        self.profiles: dict[str, dict[str, Any]] = {}
+        self.namespaces: dict[str, dict[str, str]] = {}
+        """Labels by name."""
         self.writes: list[tuple[str, frozenset[str]]] = []
         """(what: "status", "finalizer", "release"; top-level status keys that changed), in order."""
         self.written: list[dict[str, Any]] = []
@@ -90,7 +96,7 @@ class Cluster:
                 "generation": 1,
                 "creationTimestamp": timestamp(self.now()),
             }
-            self.objects[key] = {"metadata": metadata, "spec": copy.deepcopy(manifest["spec"])}
+            self.objects[key] = {"kind": "SFTJob", "metadata": metadata, "spec": copy.deepcopy(manifest["spec"])}
         elif known["spec"] == manifest["spec"]:
             return key
         else:
@@ -137,7 +143,30 @@ class Cluster:
             raise KubeError(404, f"{key} not found")
         return self.objects[key]
 
+    def apply_profile(self, name: str, spec: Mapping[str, Any]) -> None:
+        generation = self.profiles[name]["metadata"]["generation"] + 1 if name in self.profiles else 1
+        body = {"kind": "SFTProfile", "metadata": {"name": name, "generation": generation}, "spec": dict(spec)}
+        self.profiles[name] = body
+        self._emit("MODIFIED", body)
+
+    def delete_profile(self, name: str) -> None:
+        self._emit("DELETED", self.profiles.pop(name))
+
     # --- what the engine calls
+
+    scopes = (None,)
+
+    async def list_all(self, scope: str | None) -> AsyncIterator[Mapping[str, Any]]:
+        for body in list(self.objects.values()):
+            yield copy.deepcopy(body)
+
+    async def list_profiles(self) -> AsyncIterator[Mapping[str, Any]]:
+        for body in list(self.profiles.values()):
+            yield copy.deepcopy(body)
+
+    async def namespace_labels(self, name: str) -> Mapping[str, str]:
+        await asyncio.sleep(0)
+        return self.namespaces.get(name, {})
 
     async def patch_status(self, metadata: Mapping[str, Any], patch: Mapping[str, Any]) -> Mapping[str, Any]:
         await asyncio.sleep(0)
@@ -217,7 +246,10 @@ class _Problems(logging.Handler):
 class World:
     """Everything of one test. Use as a context manager: at its end the rules that always hold are asserted."""
 
-    def __init__(self, *, progress_interval: float = 0.0) -> None:
+    def __init__(
+        self, *, progress_interval: float = 0.0, require_profile: bool = False, pause_launches: bool = False
+    ) -> None:
+        self.require_profile, self.pause_launches = require_profile, pause_launches
         self.loop = VirtualLoop()
         self.cluster = Cluster(self.loop, self.now)
         self.aws = Cloud(self.now)
@@ -235,33 +267,21 @@ class World:
     # --- the operator's process
 
     def start_operator(self) -> None:
-        self.store, self.queue = Store(), KeyedQueue()
+        self.queue = KeyedQueue()
+        line = Line(self.queue.add)
+        self.store = Store(line.take)
+        profiles = Profiles(lambda: self.queue.add_all(self.store.unsubmitted()))
         metrics = Metrics(self.store, lambda: 0, lambda: None)
         self.engine = Engine(
             kube=cast(Kube, self.cluster), store=self.store, queue=self.queue, platform=self.aws, metrics=metrics,
+            profiles=profiles, line=line, require_profile=self.require_profile, pause_launches=self.pause_launches,
             identity_scope="test", workers=2, progress_interval=self._progress_interval, now=self.now,
         )  # fmt: skip
-        self.cluster.watchers = [self._watcher(self.store, self.queue)]
-        for body in list(self.cluster.objects.values()):
+        feed = feeder(self.store, profiles, self.queue)
+        self.cluster.watchers = [lambda event: feed(event["type"], event["object"])]
+        for body in [*self.cluster.profiles.values(), *self.cluster.objects.values()]:
             self.cluster._emit("ADDED", body)
         self._operator = self.loop.create_task(self.engine.run())
-
-    @staticmethod
-    def _watcher(store: Store, queue: KeyedQueue) -> Any:
-        def seen(event: Mapping[str, Any]) -> None:
-            metadata = event["object"]["metadata"]
-            key = f"{metadata['namespace']}/{metadata['name']}"
-            if event["type"] == "DELETED":
-                entry = store.get(key)
-                if entry is not None and entry.uid == metadata["uid"]:
-                    store.remove(key)
-                    queue.forget(key)
-                return
-            taken = store.put(event["object"])
-            if taken is not None:
-                queue.add(taken)
-
-        return seen
 
     def kill_operator(self) -> None:
         """As kill -9 does: what was in hand is gone, calls that are out are not taken back."""

@@ -8,12 +8,15 @@ from pydantic import BaseModel
 
 from . import rules
 from .sftjob import PLATFORMS, SFTJobSpec
+from .sftprofile import SFTProfileSpec
 from .status import SFTJobStatus
 
 GROUP = "sft-operator.dev"
 VERSION = "v1alpha1"
 KIND = "SFTJob"
 PLURAL = "sftjobs"
+PROFILE_KIND = "SFTProfile"
+PROFILE_PLURAL = "sftprofiles"
 
 Schema = dict[str, Any]
 
@@ -44,6 +47,15 @@ COLUMNS = [
     _column("Platform", ".status.platform", wide=True),
     _column("Job", ".status.jobName", wide=True),
     _column("Instance-Hours", ".status.instanceHours", wide=True),
+]
+
+PROFILE_COLUMNS = [
+    _column("Namespaces", ".spec.namespaces.names"),
+    _column("Region", ".spec.defaults.sageMaker.region"),
+    _column("Max-Runs", ".spec.maxConcurrentRuns", "integer"),
+    _column("Paused", ".spec.pauseLaunches", "boolean"),
+    _column("Age", ".metadata.creationTimestamp", "date"),
+    _column("Role", ".spec.access.assumeRoleARN", wide=True),
 ]
 
 
@@ -111,33 +123,58 @@ def sftjob_crd() -> Schema:
         *(rules.immutable_within_run(*path) for path in _IMMUTABLE),
     ]
     spec["properties"]["runPolicy"]["default"] = {}
-    schema = {
+    schema = _resource(
+        KIND,
+        "SFTJob is one supervised fine-tuning of a language model: apply it, and the operator checks it, launches the "
+        "training, follows it and writes the result into its status.",
+        spec,
+    )
+    schema["properties"]["status"] = structural(SFTJobStatus)
+    schema["x-kubernetes-validations"] = [rules.ENDS_STAY]
+    return _crd(
+        KIND, PLURAL, "sft", "Namespaced", schema, additionalPrinterColumns=COLUMNS, subresources={"status": {}}
+    )
+
+
+def sftprofile_crd() -> Schema:
+    """The whole CRD of SFTProfile."""
+    schema = _resource(
+        PROFILE_KIND,
+        "SFTProfile is a platform team's: what it gives to namespaces for their SFTJobs, and what it allows them. A job "
+        "outside its profile is refused before anything is read.",
+        structural(SFTProfileSpec),
+    )
+    return _crd(PROFILE_KIND, PROFILE_PLURAL, "sftp", "Cluster", schema, additionalPrinterColumns=PROFILE_COLUMNS)
+
+
+def _resource(kind: str, description: str, spec: Schema) -> Schema:
+    return {
         "type": "object",
-        "description": "SFTJob is one supervised fine-tuning of a language model: apply it, and the operator checks it, "
-        "launches the training, follows it and writes the result into its status.",
+        "description": description,
         "required": ["spec"],
         "properties": {
             "apiVersion": {"type": "string", "description": f"{GROUP}/{VERSION}"},
-            "kind": {"type": "string", "description": KIND},
+            "kind": {"type": "string", "description": kind},
             "metadata": {"type": "object"},
             "spec": spec,
-            "status": structural(SFTJobStatus),
         },
-        "x-kubernetes-validations": [rules.ENDS_STAY],
     }
+
+
+def _crd(kind: str, plural: str, short: str, scope: str, schema: Schema, **version: Any) -> Schema:
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"{PLURAL}.{GROUP}"},
+        "metadata": {"name": f"{plural}.{GROUP}"},
         "spec": {
             "group": GROUP,
-            "scope": "Namespaced",
+            "scope": scope,
             "names": {
-                "kind": KIND,
-                "listKind": f"{KIND}List",
-                "plural": PLURAL,
-                "singular": "sftjob",
-                "shortNames": ["sft"],
+                "kind": kind,
+                "listKind": f"{kind}List",
+                "plural": plural,
+                "singular": kind.lower(),
+                "shortNames": [short],
                 "categories": ["ml"],
             },
             "versions": [
@@ -145,8 +182,7 @@ def sftjob_crd() -> Schema:
                     "name": VERSION,
                     "served": True,
                     "storage": True,
-                    "subresources": {"status": {}},
-                    "additionalPrinterColumns": COLUMNS,
+                    **version,
                     "schema": {"openAPIV3Schema": schema},
                 }
             ],

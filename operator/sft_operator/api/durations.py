@@ -7,6 +7,8 @@ from fractions import Fraction
 
 PATTERN = r"^([0-9]{1,4}(\.[0-9]{1,6})?h|[0-9]{1,5}(\.[0-9]{1,6})?m|[0-9]{1,7}(\.[0-9]{1,6})?s){1,3}$"
 """Digits are bounded because the API server's own duration overflows at 292 years."""
+DEFAULT_MAX_RUNTIME = "120h"
+"""What a run may last where neither the job nor its profile says."""
 _PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(h|m|s)")
 _UNIT_SECONDS = {"h": 3600, "m": 60, "s": 1}
 

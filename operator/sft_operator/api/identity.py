@@ -14,7 +14,7 @@ from typing import Any
 from .sftjob import SFTJobSpec
 
 FINGERPRINT_VERSION = "f1"
-_NOT_RUN_DEFINING: Any = {"run_policy": True, "run_id": True, "tags": True, "dataset": {"check": True}}
+_NOT_RUN_DEFINING: Any = {"run_policy": True, "run_id": True, "tags": True, "profile": True, "dataset": {"check": True}}
 
 
 def canonical(spec: SFTJobSpec) -> dict[str, Any]:

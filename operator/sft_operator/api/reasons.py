@@ -19,6 +19,8 @@ class Reason(StrEnum):
     ACCESS_DENIED = "AccessDenied"
     QUOTA_EXCEEDED = "QuotaExceeded"
     CAPACITY_UNAVAILABLE = "CapacityUnavailable"
+    CONCURRENCY_LIMIT = "ConcurrencyLimit"
+    LAUNCHES_PAUSED = "LaunchesPaused"
     THROTTLED = "Throttled"
     SERVICE_UNAVAILABLE = "InternalServiceError"
     # how a run ended

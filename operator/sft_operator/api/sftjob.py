@@ -18,11 +18,13 @@ from .free import FreeMap
 S3_OBJECT = r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/[^\s]+$"
 S3_PREFIX = r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[^\s]*)?$"
 ROLE_ARN = r"^arn:aws[a-z-]*:iam::[0-9]{12}:role/[a-zA-Z0-9+=,.@_/-]+$"
+REGION = r"^[a-z]{2}(-[a-z]+)+-[0-9]$"
 
 Duration = Annotated[str, Field(max_length=32, json_schema_extra={"pattern": DURATION_PATTERN})]
 """The pattern is for the schema alone: a field's own rule asks it as well, and tells it in words."""
 
 TagValue = Annotated[str, Field(max_length=256, pattern=f"^[{rules.TAG_TEXT}]*$")]
+Tags = Annotated[dict[str, TagValue], Field(max_length=40), Ruled(rules.TAG_KEYS)]
 
 
 class Method(StrEnum):
@@ -228,10 +230,11 @@ class Recipe(APIModel):
 class Output(APIModel):
     """Where results go."""
 
-    uri: str = Field(
+    uri: str | None = Field(
+        None,
         max_length=900,
         pattern=S3_PREFIX,
-        description="S3 prefix: s3://bucket/prefix/. The run writes below <uri>/<job name>/.",
+        description="S3 prefix: s3://bucket/prefix/. The run writes below <uri>/<job name>/. Absent: the profile's.",
     )
     kms_key_id: str | None = Field(
         None,
@@ -270,16 +273,18 @@ class SageMaker(APIModel):
 
     one_of = (rules.OneOf("a form of job", ("training",)),)
 
-    region: str = Field(
+    region: str | None = Field(
+        None,
         max_length=32,
-        pattern=r"^[a-z]{2}(-[a-z]+)+-[0-9]$",
-        description="AWS region of the job, its data and its output, for example us-east-1.",
+        pattern=REGION,
+        description="AWS region of the job, its data and its output, for example us-east-1. Absent: the profile's.",
     )
-    role_arn: str = Field(
+    role_arn: str | None = Field(
+        None,
         max_length=2048,
         pattern=ROLE_ARN,
         description="IAM role that the training job assumes; it needs the data, the output and the logs. Its account "
-        "is the account of the run.",
+        "is the account of the run. Absent: the profile's.",
     )
     training: SageMakerTraining | None = Field(None, description="A training job on instances.")
 
@@ -289,7 +294,7 @@ class RunPolicy(APIModel):
 
     max_runtime: Annotated[Duration, Ruled(rules.duration_between("1m", "672h"))] | None = Field(
         None,
-        description="Longest training time over all attempts, 1m to 672h (default 120h); reached, the run ends as "
+        description="Longest training time over all attempts, 1m to 672h (default: the profile's, else 120h); reached, the run ends as "
         "Failed/DeadlineExceeded. Sent to SageMaker at the launch: a later change works from the next attempt on.",
     )
     pending_deadline: Annotated[Duration, Ruled(rules.duration_between("1s", "672h"))] = Field(
@@ -315,8 +320,8 @@ class RunPolicy(APIModel):
     )
     deletion_policy: DeletionPolicy | None = Field(
         None,
-        description="What deleting this resource does to a run in progress. Stop (default): it is stopped, and the "
-        "resource goes when it has ended. Orphan: it is left alone.",
+        description="What deleting this resource does to a run in progress. Stop (default, unless the profile has "
+        "another): it is stopped, and the resource goes when it has ended. Orphan: it is left alone.",
     )
 
 
@@ -325,8 +330,8 @@ PLATFORMS = ("sageMaker",)
 
 
 class SFTJobSpec(APIModel):
-    """One run-to-completion fine-tuning. Everything but runPolicy, tags and dataset.check defines the run and can be
-    changed only together with runID."""
+    """One run-to-completion fine-tuning. Everything but runPolicy, tags, profile and dataset.check defines the run and
+    can be changed only together with runID."""
 
     one_of = (rules.OneOf("a platform block", PLATFORMS),)
 
@@ -339,8 +344,16 @@ class SFTJobSpec(APIModel):
         None, description="How the model is trained; what is absent keeps the recipe's value."
     )
     recipe: Recipe | None = Field(None, description="Which recipe is run; absent: chosen by model and instance type.")
-    output: Output = Field(description="Where results go.")
+    output: Output | None = Field(None, description="Where results go. Absent: where the profile says.")
     sage_maker: SageMaker | None = Field(None, description="Run on Amazon SageMaker.")
+    profile: str | None = Field(
+        None,
+        min_length=1,
+        max_length=253,
+        pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$",
+        description="Name of the SFTProfile to use. Absent: the one that fits the namespace; where two fit, one must be "
+        "named.",
+    )
     run_policy: RunPolicy = Field(
         default_factory=RunPolicy, description="How long, how often and whether the run goes on. May always be changed."
     )
@@ -353,7 +366,7 @@ class SFTJobSpec(APIModel):
         description='Which run of this job (default "1"). A new value means: run it again, on purpose; going back to '
         "an old one finds that run and launches nothing.",
     )
-    tags: Annotated[dict[str, TagValue], Field(max_length=40), Ruled(rules.TAG_KEYS)] | None = Field(
+    tags: Tags | None = Field(
         None,
         description="Tags on the AWS job, at most 40, besides the operator's own. Keys may not start with aws: or "
         "sft-operator.dev/. A tag added later is added to the live run; one removed stays on it.",

@@ -149,12 +149,23 @@ class EffectiveRecipe(APIModel):
     uri: str | None = Field(None, max_length=2048, description="Where the resolved recipe lies.")
 
 
+class EffectiveAccess(APIModel):
+    """As whom the operator calls AWS for the run."""
+
+    assume_role_arn: str = Field(alias="assumeRoleARN", max_length=2048, description="Role that it assumes.")
+    external_id: str | None = Field(None, alias="externalID", max_length=1224, description="External id it gives.")
+    profile: str = Field(max_length=253, description="The profile that says so.")
+
+
 class Effective(APIModel):
     """What was really used, settled when the launch was decided; nothing recomputes it."""
 
     account: str | None = Field(None, max_length=32, description="AWS account of the run.")
     region: str | None = Field(None, max_length=32, description="AWS region of the run.")
     role_arn: str | None = Field(None, max_length=2048, description="Role of the training job.")
+    access: EffectiveAccess | None = Field(
+        None, description="As whom the operator calls AWS for the run; absent: with its own identity."
+    )
     image: str | None = Field(None, max_length=255, description="Training image.")
     instance_type: str | None = Field(None, max_length=63, description="Instance type.")
     instance_count: int | None = Field(None, description="Instances.")
@@ -162,6 +173,9 @@ class Effective(APIModel):
     recipe: EffectiveRecipe | None = Field(None, description="The recipe that was run.")
     hyperparameters: dict[str, Line] | None = Field(
         None, max_length=64, description="Typed hyperparameters in force, as text."
+    )
+    tags: dict[str, Annotated[str, Field(max_length=256)]] | None = Field(
+        None, max_length=40, description="Tags that the profile gave."
     )
     total_steps: int | None = Field(None, description="Steps planned, where known.")
     max_runtime: str | None = Field(None, max_length=32, description="Longest training time sent to the platform.")
@@ -173,6 +187,13 @@ class PlanStatus(APIModel):
 
     request_digest: str = Field(max_length=128, description="SHA-256 of the request.")
     max_instance_hours: float | None = Field(None, description="Instances x maxRuntime: the most that can be billed.")
+
+
+class ProfileStatus(APIModel):
+    """The SFTProfile that the job goes by."""
+
+    name: str = Field(max_length=253, description="Its name.")
+    generation: int = Field(description="Its metadata.generation; a later edit does not change a submitted run.")
 
 
 class StopRequest(APIModel):
@@ -224,6 +245,12 @@ class SFTJobStatus(APIModel):
     attempt: int | None = Field(None, description="Attempt of this run, from 1.")
     retries: int | None = Field(None, description="Attempts that were retries after a failure.")
     prior_runtime_seconds: int | None = Field(None, description="Training seconds of earlier attempts.")
+    profile: ProfileStatus | None = Field(
+        None, description="The SFTProfile that the job goes by, pinned when the launch was decided."
+    )
+    queue_position: int | None = Field(
+        None, description="Place in the line for one of the profile's maxConcurrentRuns, from 1."
+    )
     pending_since: str | None = Field(
         None,
         json_schema_extra={"format": "date-time"},

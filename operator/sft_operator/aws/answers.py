@@ -36,6 +36,8 @@ def answered(service: str, operation: str, call: Callable[[], T]) -> T:
     try:
         return call()
     except exceptions.ClientError as error:
+        if error.operation_name == "AssumeRole":  # the credentials of a session are asked for by its next call
+            service, operation = "sts", "AssumeRole"
         raise from_answer(service, operation, error.response) from error
     except _LOST as error:
         raise AWSError(service, operation, type(error).__name__, str(error), lost=True) from error

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import re
+import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from ..api.place import Place
 from .answers import answered
 from .errors import AWSError
 from .limiter import TokenBucket
@@ -84,44 +87,63 @@ class AWSCaller:
         self._reading = ThreadPoolExecutor(self._settings.poll_threads, thread_name_prefix="aws-read")
         self._buckets: dict[tuple[str, str, str], TokenBucket] = {}
 
-    async def call(
-        self, service: str, operation: str, region: str, *, account: str = "", kind: str | None = None, **params: Any
-    ) -> Any:
+    async def call(self, service: str, operation: str, place: Place, *, kind: str | None = None, **params: Any) -> Any:
         """One operation, its parameters in AWS's own names; the parsed answer. Raises AWSError.
 
         `kind` takes another bucket than the operation's own: a look that a launch waits for is no polling.
         """
         kind = _CLASSES.get((service, operation), "") if kind is None else kind
         purpose = Purpose.POLL if kind in _POLLING else Purpose.ACT
-        await self._go(account, region, kind)
+        await self._go(place, kind)
         method = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", operation).lower()
 
         def work() -> Any:
             return self._counted(
-                service, operation, lambda: getattr(self.clients.get(service, region, purpose), method)(**params)
+                service,
+                operation,
+                lambda: getattr(self.clients.get(service, place.region, purpose, place.access), method)(**params),
             )
 
         pool = self._reading if kind == "logs" else self._pools[purpose]
         return await asyncio.get_running_loop().run_in_executor(pool, work)
 
-    async def run(self, service: str, region: str, what: str, work: Callable[[Any], T]) -> T:
+    async def run(self, service: str, place: Place, what: str, work: Callable[[Any], T]) -> T:
         """`work(client)` in a reading thread: several calls on one client, such as reading an object bit by bit."""
 
         def body() -> T:
-            return self._counted(service, what, lambda: work(self.clients.get(service, region, Purpose.POLL)))
+            return self._counted(service, what, lambda: work(self._reader(service, place)))
 
         return await asyncio.get_running_loop().run_in_executor(self._reading, body)
+
+    async def settled(self, seconds: float) -> bool:
+        """Takes no more acting calls; tells whether those in flight have ended within so many seconds."""
+        loop, ended = asyncio.get_running_loop(), asyncio.Event()
+
+        def wait() -> None:
+            self._pools[Purpose.ACT].shutdown(wait=True, cancel_futures=True)
+            with suppress(RuntimeError):  # nobody waits any more
+                loop.call_soon_threadsafe(ended.set)
+
+        threading.Thread(target=wait, name="aws-settle", daemon=True).start()
+        try:
+            await asyncio.wait_for(ended.wait(), seconds)
+        except TimeoutError:
+            return False
+        return True
 
     def close(self) -> None:
         """Takes no more calls; those in flight end by themselves."""
         for pool in (*self._pools.values(), self._reading):
             pool.shutdown(wait=False, cancel_futures=True)
 
-    async def _go(self, account: str, region: str, kind: str) -> None:
+    def _reader(self, service: str, place: Place) -> Any:
+        return self.clients.get(service, place.region, Purpose.POLL, place.access)
+
+    async def _go(self, place: Place, kind: str) -> None:
         rate = self._settings.rates.get(kind)
         if rate is None:
             return
-        key = (account, region, kind)
+        key = (place.account, place.region, kind)
         if key not in self._buckets:
             self._buckets[key] = TokenBucket(rate.per_second, rate.burst)
         await self._buckets[key].take()

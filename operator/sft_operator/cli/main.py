@@ -10,7 +10,13 @@ import click
 
 from .. import __version__
 from ..api import yaml12
+from ..api.identity import fingerprint
+from ..api.sftjob import SFTJobSpec
+from ..api.sftprofile import SFTProfileSpec
+from ..api.status import DatasetStatus
 from ..platforms.base import JobView, Plan, Refusal
+from ..policy.profiles import Profile
+from ..policy.ruling import Policy, rule
 from .manifest import Manifest, read
 from .terminal import say
 
@@ -48,7 +54,10 @@ def _options(command: Callable[..., None]) -> Callable[..., None]:
 @main.command()
 @_options
 def validate(files: tuple[str, ...], namespace: str, identity_scope: str, rows: int | None) -> None:
-    """Check SFTJobs as the operator would before it reads any data. FILE may be - for standard input."""
+    """Check SFTJobs as the operator would before it reads any data. FILE may be - for standard input.
+
+    A job that leaves something to its SFTProfile is checked with the profiles that are among the files.
+    """
     refused = False
     for manifest, planned in _planned(files, namespace, identity_scope, rows):
         findings = [*manifest.findings]
@@ -68,10 +77,15 @@ def validate(files: tuple[str, ...], namespace: str, identity_scope: str, rows: 
 @_options
 @click.option("-o", "--output", type=click.Choice(["yaml", "json"]), default="yaml", show_default=True)
 def render(files: tuple[str, ...], namespace: str, identity_scope: str, rows: int | None, output: str) -> None:
-    """Print the exact request that a launch would send, and the recipe that it would upload. Calls nobody."""
+    """Print the exact request that a launch would send, and the recipe that it would upload. Calls nobody.
+
+    A job that leaves something to its SFTProfile is planned with the profiles that are among the files.
+    """
     documents: list[dict[str, Any]] = []
     refused = False
     for manifest, planned in _planned(files, namespace, identity_scope, rows):
+        if isinstance(manifest.spec, SFTProfileSpec):
+            continue
         if not isinstance(planned, Plan):
             refused = True
             for finding in (*manifest.findings, *(planned.findings if planned else ())):
@@ -93,7 +107,7 @@ def _document(manifest: Manifest, plan: Plan) -> dict[str, Any]:
     return {
         "job": f"{manifest.namespace}/{manifest.name}",
         "platform": plan.platform,
-        "region": plan.region,
+        "region": plan.place.region,
         "request": dict(plan.request),
         "uploads": [
             {"uri": upload.uri, "content": yaml12.load(upload.body.decode(), source=upload.uri)}
@@ -106,27 +120,52 @@ def _document(manifest: Manifest, plan: Plan) -> dict[str, Any]:
 def _planned(
     files: tuple[str, ...], namespace: str, identity_scope: str, rows: int | None
 ) -> list[tuple[Manifest, Plan | Refusal | None]]:
-    """Every job of the files with its plan, or why there is none (None: the manifest itself is wrong)."""
-    from ..api.status import DatasetStatus
-    from ..platforms.sagemaker.plan import make_plan
-    from ..recipes.catalogue import default_catalogue
-
-    facts = DatasetStatus(rows=rows) if rows else None
-    results: list[tuple[Manifest, Plan | Refusal | None]] = []
+    """Every job of the files with its plan, or why there is none (None: the manifest itself is wrong, or a profile's).
+    The SFTProfiles among the files count as all there are."""
+    manifests: list[Manifest] = []
     try:
         for path in files:
             found = list(read(path, namespace=namespace))
             if not found:
                 _unreadable(f"{path}: no SFTJob in it")
-            for manifest in found:
-                planned: Plan | Refusal | None = None
-                if manifest.spec is not None:
-                    view = JobView(manifest.namespace, manifest.name, manifest.uid, manifest.spec, identity_scope)
-                    planned = make_plan(view, facts, default_catalogue())
-                results.append((manifest, planned))
+            manifests += found
     except (OSError, yaml12.YAMLError) as error:
         _unreadable(str(error))
-    return results
+    profiles = [Profile(m.name, 0, m.spec) for m in manifests if isinstance(m.spec, SFTProfileSpec)]
+    facts = DatasetStatus(rows=rows) if rows else None
+    return [
+        (m, _plan(m, m.spec, profiles, facts, identity_scope) if isinstance(m.spec, SFTJobSpec) else None)
+        for m in manifests
+    ]
+
+
+def _plan(
+    manifest: Manifest,
+    spec: SFTJobSpec,
+    profiles: list[Profile],
+    facts: DatasetStatus | None,
+    identity_scope: str,
+) -> Plan | Refusal:
+    from ..platforms.sagemaker.plan import make_plan
+    from ..recipes.catalogue import default_catalogue
+
+    # of a namespace's labels a shell knows only the one that every namespace has
+    labels = {"kubernetes.io/metadata.name": manifest.namespace}
+    policy = Policy(profiles, labels, required=bool(profiles))
+    ruling = rule(spec, manifest.namespace, policy)
+    if isinstance(ruling, Refusal):
+        return ruling
+    view = JobView(
+        namespace=manifest.namespace,
+        name=manifest.name,
+        uid=manifest.uid,
+        spec=ruling.spec,
+        identity_scope=identity_scope,
+        fingerprint=fingerprint(spec),
+        profile=ruling.use,
+    )
+    plan = make_plan(view, facts, default_catalogue())
+    return plan if isinstance(plan, Refusal) else ruling.refuses(plan) or plan
 
 
 def _unreadable(why: str) -> NoReturn:

@@ -1,4 +1,4 @@
-"""Reads SFTJobs from files as kubectl would: YAML 1.2 or JSON, several documents, what `kubectl get -o yaml` prints.
+"""Reads SFTJobs and SFTProfiles from files as kubectl would: YAML 1.2 or JSON, several documents, what `kubectl get -o yaml` prints.
 
 What the API server would refuse of an object is a finding; whether the job can be launched is not asked here.
 """
@@ -16,16 +16,18 @@ from typing import Any
 from pydantic import ValidationError
 
 from ..api import yaml12
-from ..api.crd import GROUP, KIND, VERSION
+from ..api.crd import GROUP, KIND, PROFILE_KIND, VERSION
 from ..api.findings import Finding
 from ..api.sftjob import SFTJobSpec
+from ..api.sftprofile import SFTProfileSpec
 
 _TOP_LEVEL = ("apiVersion", "kind", "metadata", "spec", "status")
 _METADATA = (
     "annotations", "creationTimestamp", "deletionGracePeriodSeconds", "deletionTimestamp", "finalizers", "generateName",
     "generation", "labels", "managedFields", "name", "namespace", "ownerReferences", "resourceVersion", "selfLink", "uid",
 )  # fmt: skip
-_LISTS = ("List", f"{KIND}List")
+_SPECS: dict[str, type[SFTJobSpec | SFTProfileSpec]] = {KIND: SFTJobSpec, PROFILE_KIND: SFTProfileSpec}
+_LISTS = ("List", *(f"{kind}List" for kind in _SPECS))
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _NAME_LENGTH = 253
 _FREE = (("recipe", "inline"), ("recipe", "overrides"))
@@ -36,18 +38,18 @@ _WHOLE = 2.0**53
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """One SFTJob of a file; `spec` is None when findings say why it is none."""
+    """One SFTJob or SFTProfile of a file; `spec` is None when findings say why it is none."""
 
     source: str
     namespace: str
     name: str
     uid: str
-    spec: SFTJobSpec | None
+    spec: SFTJobSpec | SFTProfileSpec | None
     findings: tuple[Finding, ...]
 
 
 def read(path: str, *, namespace: str) -> Iterator[Manifest]:
-    """Every SFTJob in a file (`-`: standard input); other kinds are passed over. Raises yaml12.YAMLError, OSError."""
+    """Every SFTJob and SFTProfile in a file (`-`: standard input); other kinds are passed over. Raises yaml12.YAMLError, OSError."""
     for document in yaml12.load_all(_text(path), source=path):
         if not isinstance(document, Mapping):
             continue
@@ -61,7 +63,7 @@ def read(path: str, *, namespace: str) -> Iterator[Manifest]:
         for index, item in enumerate(items):
             if not isinstance(item, Mapping):
                 yield _unusable(path, namespace, Finding(f"items[{index}]", f"is {_kind(item)}, not a map"))
-            elif item.get("kind") == KIND:
+            elif item.get("kind") in _SPECS:
                 yield _manifest(item, path, namespace)
 
 
@@ -89,7 +91,7 @@ def _manifest(item: Mapping[str, Any], source: str, namespace: str) -> Manifest:
     findings += wrong
     spec = None
     try:
-        spec = _spec(item.get("spec"))
+        spec = _spec(_SPECS[item["kind"]], item.get("spec"))
     except ValidationError as error:
         findings += [
             Finding(_path(problem["loc"]), problem["msg"].removeprefix("Value error, "))
@@ -139,9 +141,9 @@ def _name_problem(name: str) -> str | None:
     return None
 
 
-def _spec(spec: Any) -> SFTJobSpec:
+def _spec(model: type[SFTJobSpec | SFTProfileSpec], spec: Any) -> SFTJobSpec | SFTProfileSpec:
     """Read as the API server reads it, which makes no number of a text. Raises ValidationError."""
-    return SFTJobSpec.model_validate_json(json.dumps(_stored({} if spec is None else spec)), strict=True)
+    return model.model_validate_json(json.dumps(_stored({} if spec is None else spec)), strict=True)
 
 
 def _stored(value: Any, *path: str) -> Any:

@@ -23,7 +23,7 @@ from ..platforms.base import (
 )
 from . import logs
 from .queue import KeyedQueue, backoff
-from .reconcile.decision import Action, Check, Collect, Compare, Stop, Submit, Tag
+from .reconcile.decision import Action, Check, Collect, Compare, Find, Stop, Submit, Tag
 from .reconcile.job import Trouble
 from .store import Entry, Store
 
@@ -31,6 +31,9 @@ log = logging.getLogger("sft_operator.actions")
 
 RETRY_BASE = 2.0
 ENDING_PAUSE = 15.0
+FIND_PAUSE = 20.0
+SHOWN_AFTER = timedelta(seconds=60)
+"""A job shows itself within so long after its create; design: at most one launch."""
 
 
 class Actions:
@@ -39,10 +42,12 @@ class Actions:
 
     async def perform(self, key: str, entry: Entry, action: Action) -> None:
         match action:
-            case Check():
-                self._begin_check(key, entry)
+            case Check(view):
+                self._begin_check(key, entry, view)
             case Submit():
                 await self._submit(entry, action)
+            case Find(ref, view):
+                await self._find(entry, ref, view)
             case Stop(ref, cause):
                 await self._stop(entry, ref, cause)
             case Collect():
@@ -73,10 +78,7 @@ class Actions:
         known = entry is not None and entry.job is not None and entry.job.status.job_name == ref.job_name
         return key, entry if known else None
 
-    def _begin_check(self, key: str, entry: Entry) -> None:
-        if entry.job is None or entry.job.spec is None:
-            return
-        view = JobView(entry.job.namespace, entry.job.name, entry.job.uid, entry.job.spec, identity_scope="")
+    def _begin_check(self, key: str, entry: Entry, view: JobView) -> None:
         entry.seen = replace(entry.seen, check=None, check_began=self._now())
         entry.check = asyncio.create_task(self._check(key, entry, view), name=f"check {key}")
 
@@ -130,6 +132,27 @@ class Actions:
             stop_trouble=None,
             observation=None if look is not None and look.state is RunState.LOST else look,
         )
+
+    async def _find(self, entry: Entry, ref: RunRef, view: JobView) -> None:
+        """Takes a job that is there; that there is none is believed when none has shown for a while."""
+        before = entry.seen.submit_trouble
+        try:
+            outcome = await self._platform.find(ref, view)
+        except PlatformUnavailable as error:
+            entry.seen = replace(entry.seen, submit_trouble=self._trouble(before, error))
+            return
+        if outcome is not None:
+            foreign = outcome.kind is SubmitKind.REFUSED
+            trouble = self._submit_trouble(before, outcome)
+            unsent = ref.job_name if foreign else entry.seen.unsent
+            entry.seen = replace(entry.seen, submit=outcome, submit_trouble=trouble, unsent=unsent)
+            return
+        silent = PlatformUnavailable(Reason.LOST, f"there is no {ref.job_name} yet", FIND_PAUSE)
+        trouble = self._trouble(before if before is not None and before.reason == Reason.LOST else None, silent)
+        entry.seen = replace(entry.seen, submit_trouble=trouble)
+        if self._now() - trouble.since >= SHOWN_AFTER:
+            never = Observation(RunState.LOST, "NotFound", self._now(), reason=Reason.LOST)
+            entry.seen = replace(entry.seen, observation=never, submit=None, submit_trouble=None)
 
     def _submit_trouble(self, before: Trouble | None, outcome: SubmitOutcome) -> Trouble | None:
         refusal = outcome.refusal

@@ -46,7 +46,7 @@ async def run(settings: Settings) -> int:
     queue = KeyedQueue()
     line = Line(queue.add)
     store = Store(line.take)
-    profiles = Profiles(lambda: [queue.add(key) for key in store.unsubmitted()] and None)
+    profiles = Profiles(lambda: queue.add_all(store.unsubmitted()))
     sweeps = SweepClock()
     metrics = Metrics(
         store, lambda: len(queue), lambda: sweeps.age(store.places(platform)), leads=lambda: leading.leads
@@ -77,7 +77,7 @@ async def run(settings: Settings) -> int:
         workers=settings.workers,
         progress_interval=settings.progress_interval,
     )
-    tasks = [asyncio.create_task(_resync(kube, store, queue, settings.resync_interval), name="resync")]
+    tasks = [asyncio.create_task(_resync(kube, store, profiles, queue, settings.resync_interval), name="resync")]
     acting = [
         asyncio.create_task(leading.run(), name="leadership"),
         asyncio.create_task(_act(leading, engine), name="engine"),
@@ -155,12 +155,13 @@ def _broke(task: asyncio.Task[Any]) -> bool:
     return task.cancelled() or task.exception() is not None
 
 
-async def _resync(kube: Kube, store: Store, queue: KeyedQueue, interval: float) -> None:
-    """Reads all SFTJobs now and then: a watch that was cut and listed anew tells nothing of what vanished meanwhile."""
+async def _resync(kube: Kube, store: Store, profiles: Profiles, queue: KeyedQueue, interval: float) -> None:
+    """Reads everything anew now and then: a watch that was cut and listed anew tells nothing of what vanished meanwhile."""
     while True:
         await asyncio.sleep(interval)
         for scope in kube.scopes:
             try:
+                profiles.only([body async for body in kube.list_profiles()])
                 await _reread(kube, store, queue, scope)
             except KubeError as error:
                 log.warning("the resync is put off: %s", error)

@@ -6,20 +6,24 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 from ..api.status import SFTJobStatus
 from ..platforms.base import Platform, PlatformUnavailable
+from ..policy.ruling import Policy
 from . import logs
 from .actions import Actions
 from .kube import Kube, KubeError, merge_patch
+from .line import Line
 from .metrics import Metrics
-from .queue import KeyedQueue
+from .profiles import NamespaceLabels, Profiles
+from .queue import KeyedQueue, backoff
 from .reconcile.decision import AddFinalizer, Context, Decision, ReleaseFinalizer, Submit
 from .reconcile.events import events
+from .reconcile.job import Job
 from .reconcile.step import step
 from .store import Entry, Store
 
@@ -29,7 +33,17 @@ MAX_PASSES = 25
 """A job that wants more passes in a row than this is put back: nothing may turn in circles."""
 
 _PROGRESS_ONLY = frozenset(
-    {"progress", "metrics", "timeline", "message", "runtime", "billableSeconds", "instanceHours", "startTime"}
+    {
+        "progress",
+        "metrics",
+        "timeline",
+        "message",
+        "queuePosition",
+        "runtime",
+        "billableSeconds",
+        "instanceHours",
+        "startTime",
+    }
 )
 """Changes that may wait for the next write: one per job and progress interval."""
 
@@ -43,22 +57,56 @@ class Engine:
         queue: KeyedQueue,
         platform: Platform,
         metrics: Metrics,
+        profiles: Profiles,
+        line: Line,
         identity_scope: str,
         workers: int,
         progress_interval: float,
+        require_profile: bool = True,
+        pause_launches: bool = False,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._kube, self._store, self._queue, self._metrics = kube, store, queue, metrics
         self._platform, self._scope, self._workers = platform, identity_scope, workers
         self._progress_interval, self._now = progress_interval, now
+        self._profiles, self._line, self._labels = profiles, line, NamespaceLabels(kube)
+        self._require_profile, self._pause_launches = require_profile, pause_launches
         self._actions = Actions(platform=platform, store=store, queue=queue, now=now)
 
     async def run(self) -> None:
         """Works until cancelled."""
+        await self._know_all()
         async with asyncio.TaskGroup() as tasks:
             for _ in range(self._workers):
                 tasks.create_task(self._work())
             tasks.create_task(self._follow())
+
+    async def _know_all(self) -> None:
+        """Nothing is decided before every job and profile is known: how many runs a profile has is counted."""
+        tries = 0
+        while True:
+            try:
+                self._profiles.only([body async for body in self._kube.list_profiles()])
+                for scope in self._kube.scopes:
+                    await self._know(scope)
+                return
+            except KubeError as error:
+                if error.status == 404:
+                    return  # there is no such kind yet, so there are no such objects
+                tries += 1
+                log.warning("the jobs and profiles cannot be listed yet: %s", error)
+            await asyncio.sleep(backoff(tries, limit=30.0))
+
+    async def _know(self, scope: str | None) -> None:
+        try:
+            async for body in self._kube.list_all(scope):
+                key = self._store.put(body)
+                if key is not None:
+                    self._queue.add(key)
+        except KubeError as error:
+            if scope is None or error.status != 403:
+                raise
+            log.warning("namespace %s is passed over: %s", scope, error)
 
     async def _follow(self) -> None:
         """Takes what the platform sees of live runs."""
@@ -105,8 +153,19 @@ class Engine:
             if entry is None or entry.job is None or entry.body is None:
                 return
             logs.run.set(entry.job.status.job_name)
-            decision = step(entry.job, entry.seen, Context(self._platform, self._scope, self._now()))
-            if await self._write(key, entry, decision):
+            policy = await self._policy(entry.job)
+            if self._store.get(key) is not entry or entry.job is None:
+                continue  # it went while the namespace was asked for
+            decision = step(
+                entry.job,
+                entry.seen,
+                Context(self._platform, self._scope, self._now(), policy, self._line.position),
+            )
+            profile = decision.status.profile
+            launching = isinstance(decision.action, Submit) and profile is not None
+            with self._line.going(key, profile.name) if launching and profile is not None else nullcontext():
+                written = await self._write(key, entry, decision)
+            if written:
                 continue
             if decision.action is None:
                 self._rest(key, entry, decision)
@@ -119,6 +178,12 @@ class Engine:
             await self._actions.perform(key, entry, decision.action)
         log.warning("%d passes in a row did not settle the job; it waits", MAX_PASSES)
         self._queue.failed(key, 30.0)
+
+    async def _policy(self, job: Job) -> Policy:
+        profiles = self._profiles.all
+        by_label = not job.submitted and any(profile.selects_by_label for profile in profiles)
+        labels = await self._labels.of(job.namespace) if by_label else {}
+        return Policy(profiles, labels, self._require_profile, self._pause_launches)
 
     def _take(self, key: str, body: Mapping[str, Any]) -> None:
         """Takes the answer to a write, unless the resource was deleted, or made again, while it was on its way."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Iterable
 
 BACKOFF_BASE = 0.5
 BACKOFF_LIMIT = 300.0
@@ -34,6 +35,10 @@ class KeyedQueue:
         elif key not in self._waiting:
             self._waiting.add(key)
             self._ready.put_nowait(key)
+
+    def add_all(self, keys: Iterable[str]) -> None:
+        for key in keys:
+            self.add(key)
 
     def add_after(self, key: str, seconds: float) -> None:
         """Asks for a pass later; an earlier request that stands already wins."""

@@ -61,9 +61,7 @@ class Settings(BaseSettings):
         description="Time after the last renewal in which nobody else leads: a crash is taken over within 2 s more. A "
         "leader that cannot renew ends 5 s before.",
     )
-    require_profile: bool = Field(
-        True, description="Whether a namespace that no SFTProfile serves launches nothing."
-    )
+    require_profile: bool = Field(True, description="Whether a namespace that no SFTProfile serves launches nothing.")
     pause_launches: bool = Field(
         False, description="Launch nothing new, for nobody; what runs is followed to its end. For incidents."
     )

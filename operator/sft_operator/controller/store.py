@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from ..api.place import Place
 from ..platforms.base import Platform, RunRef
 from .reconcile.decision import may_be_live, run_ref
 from .reconcile.job import Job, Seen, parse
@@ -29,9 +30,10 @@ class Entry:
 
 
 class Store:
-    """Entries by `namespace/name`, and runs by job name."""
+    """Entries by `namespace/name`, and runs by job name. `changed` is told each job as it now is, None when it is gone."""
 
-    def __init__(self) -> None:
+    def __init__(self, changed: Callable[[str, Job | None], None] = lambda key, job: None) -> None:
+        self._changed = changed
         self._entries: dict[str, Entry] = {}
         self._by_job_name: dict[str, str] = {}
 
@@ -59,6 +61,7 @@ class Store:
             entry.seen = _carried(entry.seen, entry.job, job)
             entry.version, entry.body, entry.job = metadata.get("resourceVersion", ""), body, job
         entry.phase = job.status.phase or "Pending"
+        self._changed(key, job)
         if job.status.job_name:
             self._by_job_name[job.status.job_name] = key
         return key
@@ -68,6 +71,7 @@ class Store:
         if entry is None:
             return
         _forget_check(entry)
+        self._changed(key, None)
         for name in [name for name, owner in self._by_job_name.items() if owner == key]:
             del self._by_job_name[name]
 
@@ -94,9 +98,15 @@ class Store:
             and (ref := run_ref(job, platform)) is not None
         )
 
-    def places(self, platform: Platform) -> frozenset[tuple[str, str]]:
-        """The accounts and regions of the runs that are to be followed."""
-        return frozenset((ref.account, ref.region) for ref in self.live(platform))
+    def places(self, platform: Platform) -> frozenset[Place]:
+        """Where the runs are that are to be followed."""
+        return frozenset(ref.place.shared for ref in self.live(platform))
+
+    def unsubmitted(self) -> list[str]:
+        """Keys of the jobs that a change of profiles may concern."""
+        return [
+            key for key, entry in self._entries.items() if (job := entry.job) and not job.finished and not job.submitted
+        ]
 
     def phases(self) -> Counter[tuple[str, str]]:
         """Jobs by (namespace, phase)."""

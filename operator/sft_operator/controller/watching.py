@@ -17,8 +17,9 @@ import kopf
 from kopf._cogs.structs.references import Insights
 from kopf._core.engines.peering import Identity
 
-from ..api.crd import GROUP, PLURAL, VERSION
+from ..api.crd import GROUP, PLURAL, PROFILE_KIND, PROFILE_PLURAL, VERSION
 from .kube import KubeError
+from .profiles import Profiles
 from .queue import KeyedQueue
 from .store import Store
 
@@ -52,8 +53,8 @@ class Watching:
 
     @property
     def open(self) -> bool:
-        """Whether SFTJobs are being watched at this moment."""
-        return any(resource.plural == PLURAL for resource in self._insights.watched_resources)
+        """Whether SFTJobs and SFTProfiles are being watched at this moment."""
+        return {PLURAL, PROFILE_PLURAL} <= {resource.plural for resource in self._insights.watched_resources}
 
     async def run(self, stop: asyncio.Event) -> None:
         """Watches until `stop`. Raises RuntimeError when kopf gives up: the API server refuses us for good, and the
@@ -163,15 +164,19 @@ class Watching:
 
         kopf.on.startup(registry=handlers)(_configure)
         kopf.on.login(registry=handlers)(login)
-        kopf.on.event(GROUP, VERSION, PLURAL, registry=handlers)(seen)
+        for plural in (PLURAL, PROFILE_PLURAL):
+            kopf.on.event(GROUP, VERSION, plural, registry=handlers)(seen)
         return handlers
 
 
-def feeder(store: Store, queue: KeyedQueue) -> Feed:
+def feeder(store: Store, profiles: Profiles, queue: KeyedQueue) -> Feed:
     """Takes events into the store and offers their keys."""
 
     def feed(kind: str | None, body: Mapping[str, Any]) -> None:
         metadata = body["metadata"]
+        if body.get("kind") == PROFILE_KIND:
+            profiles.remove(metadata["name"]) if kind == "DELETED" else profiles.put(body)
+            return
         key = f"{metadata['namespace']}/{metadata['name']}"
         if kind != "DELETED":
             if store.put(body) is not None:

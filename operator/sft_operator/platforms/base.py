@@ -9,23 +9,43 @@ from enum import StrEnum
 from typing import Any, Protocol
 
 from ..api.findings import Finding
+from ..api.place import Access, Place
 from ..api.reasons import Reason
 from ..api.sftjob import SFTJobSpec
 from ..api.status import Artifacts, DatasetStatus, Effective, Stage
 
 
 @dataclass(frozen=True, slots=True)
+class ProfileUse:
+    """The profile that a job goes by."""
+
+    name: str
+    generation: int
+    access: Access | None = None
+    data_excerpts: bool = True
+    tags: Mapping[str, str] = field(default_factory=dict)
+    """Its default tags."""
+
+
+@dataclass(frozen=True, slots=True)
 class JobView:
-    """What a plan is made from: the resource as the user wrote it, and which attempt of which run it is."""
+    """What a plan is made from: the spec with the profile's defaults in it, and which attempt of which run it is."""
 
     namespace: str
     name: str
     uid: str
     spec: SFTJobSpec
     identity_scope: str
+    fingerprint: str
+    """Of the spec as the user wrote it: a profile's edit never makes another run of it."""
+    profile: ProfileUse | None = None
     attempt: int = 1
     prior_runtime_seconds: int = 0
     """Training seconds of earlier attempts; maxRuntime spans all of them."""
+
+    @property
+    def access(self) -> Access | None:
+        return self.profile.access if self.profile is not None else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +74,7 @@ class Plan:
     platform: str
     job_name: str
     attempt: int
-    account: str
-    region: str
+    place: Place
     fingerprint: str
     request: Mapping[str, Any]
     """The exact create request, in the platform's own words."""
@@ -67,6 +86,10 @@ class Plan:
     effective: Effective
     max_instance_hours: float
     warnings: tuple[Finding, ...] = ()
+
+    @property
+    def ref(self) -> RunRef:
+        return RunRef(self.platform, self.place.account, self.place.region, self.job_name, self.place.access)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +113,11 @@ class RunRef:
     account: str
     region: str
     job_name: str
+    access: Access | None = None
+
+    @property
+    def place(self) -> Place:
+        return Place(self.account, self.region, self.access)
 
 
 class RunState(StrEnum):
@@ -227,11 +255,12 @@ class Platform(Protocol):
         """Pure. `facts` are those of the data check, None when it was skipped."""
         ...
 
-    def precheck(self, job: JobView) -> Refusal | None:
-        """Pure: what can be refused before any data is read."""
+    def precheck(self, job: JobView) -> Plan | Refusal | None:
+        """Pure: what can be refused before any data is read; else the plan as far as it is known by then, None where
+        it hangs on the data."""
         ...
 
-    def ref(self, effective: Effective, job_name: str) -> RunRef: ...
+    def ref(self, effective: Effective, job_name: str, namespace: str) -> RunRef: ...
 
     def console_url(self, ref: RunRef) -> str: ...
 
@@ -245,6 +274,10 @@ class Platform(Protocol):
 
     async def submit(self, plan: Plan, job: JobView, facts: DatasetStatus | None) -> SubmitOutcome:
         """Idempotent: a second call for the same plan launches nothing."""
+        ...
+
+    async def find(self, ref: RunRef, job: JobView) -> SubmitOutcome | None:
+        """What a job of this name means for a launch; None when there is none. Nothing is launched."""
         ...
 
     def watch(

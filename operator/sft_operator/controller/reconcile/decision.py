@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TypeAlias
 
 from ...api.conditions import timestamp
+from ...api.sftjob import SFTJobSpec
 from ...api.status import DatasetStatus, Effective, Phase, SFTJobStatus, StopRequest
-from ...platforms.base import JobView, Observation, Plan, Platform, RunRef, RunState, SubmitKind
+from ...platforms.base import JobView, Observation, Plan, Platform, ProfileUse, RunRef, RunState, SubmitKind
+from ...policy.ruling import NO_POLICY, Policy
 from .job import Job, Seen, Trouble
 
 STOP_AGAIN_AFTER = timedelta(minutes=5)
 LONGEST_WAIT = timedelta(hours=6)
 """What is due later than any pause is due now: the clock was set back."""
-DEFAULT_MAX_RUNTIME = "120h"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,16 @@ class ReleaseFinalizer:
 @dataclass(frozen=True, slots=True)
 class Check:
     """Read the data set, in the background."""
+
+    job: JobView
+
+
+@dataclass(frozen=True, slots=True)
+class Find:
+    """Look whether the job that the status announces is there. Nothing is launched."""
+
+    ref: RunRef
+    job: JobView
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +79,7 @@ class Compare:
     facts: DatasetStatus | None
 
 
-Action: TypeAlias = AddFinalizer | ReleaseFinalizer | Check | Submit | Stop | Collect | Tag | Compare
+Action: TypeAlias = AddFinalizer | ReleaseFinalizer | Check | Find | Submit | Stop | Collect | Tag | Compare
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +93,14 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What a step needs besides the job: pure parts of the platform, and the installation's identity."""
+    """What a step needs besides the job: pure parts of the platform, the installation's identity, and what it allows."""
 
     platform: Platform
     identity_scope: str
     now: datetime
+    policy: Policy = NO_POLICY
+    position: Callable[[Job, str, int], int] = lambda job, profile, limit: 0
+    """The job's place in the line of a profile that runs so many at a time; 0: it may go."""
 
 
 def run_ref(job: Job, platform: Platform) -> RunRef | None:
@@ -94,7 +108,30 @@ def run_ref(job: Job, platform: Platform) -> RunRef | None:
     status = job.status
     if status.job_name is None or status.effective is None:
         return None
-    return platform.ref(status.effective, status.job_name)
+    return platform.ref(status.effective, status.job_name, job.namespace)
+
+
+def view_of(
+    job: Job,
+    spec: SFTJobSpec,
+    context: Context,
+    *,
+    fingerprint: str,
+    use: ProfileUse | None = None,
+    attempt: int | None = None,
+) -> JobView:
+    """The job as a platform sees it; `spec` has all defaults in it."""
+    return JobView(
+        namespace=job.namespace,
+        name=job.name,
+        uid=job.uid,
+        spec=spec,
+        identity_scope=context.identity_scope,
+        fingerprint=fingerprint,
+        profile=use,
+        attempt=attempt or job.status.attempt or 1,
+        prior_runtime_seconds=job.status.prior_runtime_seconds or 0,
+    )
 
 
 def waits(trouble: Trouble | None, now: datetime) -> float | None:

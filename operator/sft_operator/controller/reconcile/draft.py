@@ -40,7 +40,7 @@ class Draft:
         self._conditions.drop(kind)
 
     def phase(self, phase: Phase, message: str, reason: str | None = None) -> None:
-        self._updates |= {"phase": phase, "message": cut(message), "reason": reason}
+        self._updates |= {"phase": phase, "message": cut(message), "reason": reason, "queue_position": None}
 
     def drift(self, drifted: bool, message: str) -> None:
         """Told when it is so, and when it no longer is."""

@@ -9,11 +9,11 @@ from ...api import durations
 from ...api.conditions import timestamp
 from ...api.reasons import RETRYABLE_ENDS, Reason
 from ...api.status import Artifacts, ConditionType, Failure, Phase, SFTJobStatus
-from ...platforms.base import JobView, Observation, Result, RunRef, RunState
+from ...platforms.base import Observation, Result, RunRef, RunState
+from ...policy.settle import as_launched
 from . import progress
 from .bounds import cut
 from .decision import (
-    DEFAULT_MAX_RUNTIME,
     Collect,
     Compare,
     Context,
@@ -23,6 +23,7 @@ from .decision import (
     run_ref,
     stop_due_in,
     stop_request,
+    view_of,
     waits,
 )
 from .draft import NO_JOB, Draft
@@ -133,16 +134,9 @@ def _look(job: Job, seen: Seen, context: Context) -> Decision:
         draft.drift(seen.inputs_now != status.inputs_digest, OTHER_INPUTS)
     if tags is not None:
         return Decision(draft.status, Tag(ref, tags, job.generation))
-    if seen.inputs_now is None and status.inputs_digest is not None and job.spec is not None:
-        view = JobView(
-            namespace=job.namespace,
-            name=job.name,
-            uid=job.uid,
-            spec=job.spec,
-            identity_scope=context.identity_scope,
-            attempt=status.attempt or 1,
-            prior_runtime_seconds=status.prior_runtime_seconds or 0,
-        )
+    if seen.inputs_now is None and status.inputs_digest and status.effective is not None and job.spec is not None:
+        spec = as_launched(job.spec, status.effective)
+        view = view_of(job, spec, context, fingerprint=status.fingerprint or "")
         return Decision(draft.status, Compare(view, status.dataset))
     return Decision(draft.status)
 
@@ -155,7 +149,8 @@ OTHER_INPUTS = (
 
 def _tags_due(job: Job, seen: Seen) -> Mapping[str, str] | None:
     done = seen.tagged_generation == job.generation or job.generation == job.status.observed_generation
-    return None if done or job.spec is None else job.spec.tags or {}
+    given = job.status.effective.tags if job.status.effective is not None else None
+    return None if done or job.spec is None else {**(given or {}), **(job.spec.tags or {})}
 
 
 def _settled_at_launch(draft: Draft, job: Job) -> None:
@@ -163,7 +158,9 @@ def _settled_at_launch(draft: Draft, job: Job) -> None:
     sent = job.status.effective.max_runtime if job.status.effective else None
     if job.spec is None or sent is None:
         return
-    wanted = job.spec.run_policy.max_runtime or DEFAULT_MAX_RUNTIME
+    if job.spec.run_policy.max_runtime is None and job.status.profile is not None:
+        return  # the profile's word, which binds the next run only
+    wanted = job.spec.run_policy.max_runtime or durations.DEFAULT_MAX_RUNTIME
     if durations.display(durations.seconds(wanted) - (job.status.prior_runtime_seconds or 0)) != sent:
         draft.warn(
             [f"spec.runPolicy.maxRuntime: {wanted} comes too late for the live run, which was launched with {sent}"]

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from ...api.conditions import is_true, parse_timestamp
 from ...api.metadata import FINALIZER
+from ...api.problems import sentences
 from ...api.sftjob import SFTJobSpec
 from ...api.status import ConditionType, SFTJobStatus
 from ...platforms.base import CheckOutcome, Observation, Result, SubmitOutcome
@@ -70,11 +71,7 @@ def _spec(document: Mapping[str, Any]) -> tuple[SFTJobSpec | None, str]:
     try:
         return SFTJobSpec.model_validate(document), ""
     except ValidationError as error:
-        problems = (
-            f"spec.{'.'.join(str(part) for part in problem['loc'])}: {problem['msg'].removeprefix('Value error, ')}"
-            for problem in error.errors(include_url=False, include_input=False)
-        )
-        return None, "; ".join(problems)
+        return None, sentences(error)
 
 
 def _status(document: Mapping[str, Any]) -> SFTJobStatus:

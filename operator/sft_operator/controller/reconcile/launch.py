@@ -5,15 +5,36 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from ...api import durations
+from ...api import durations, identity
 from ...api.conditions import find, is_true, parse_timestamp, timestamp
 from ...api.reasons import TERMINAL_REFUSALS, Reason
 from ...api.sftjob import DatasetCheck, SFTJobSpec
-from ...api.status import ConditionType, DatasetStatus, Failure, Phase, PlanStatus, SFTJobStatus, StopRequest
+from ...api.status import (
+    ConditionType,
+    DatasetStatus,
+    Failure,
+    Phase,
+    PlanStatus,
+    ProfileStatus,
+    SFTJobStatus,
+    StopRequest,
+)
 from ...platforms.base import JobView, Plan, Refusal, RunState, SubmitKind, SubmitOutcome
+from ...policy.ruling import Ruling, rule
 from . import follow
 from .bounds import cut
-from .decision import DEFAULT_MAX_RUNTIME, AddFinalizer, Check, Context, Decision, Submit, may_be_live, waits
+from .decision import (
+    AddFinalizer,
+    Check,
+    Context,
+    Decision,
+    Find,
+    Submit,
+    may_be_live,
+    run_ref,
+    view_of,
+    waits,
+)
 from .draft import NO_JOB, Draft
 from .job import Job, Seen, Trouble
 
@@ -61,19 +82,21 @@ def launch(job: Job, seen: Seen, context: Context, *, base: SFTJobStatus) -> Dec
 def _attempt(job: Job, spec: SFTJobSpec, seen: Seen, context: Context, draft: Draft) -> Decision:
     """Check, plan, intent, submit: the next of them that is not done."""
     base, submit = draft.base, seen.submit
+    ruling = rule(spec, job.namespace, context.policy)
+    paused = context.policy.paused or (isinstance(ruling, Ruling) and ruling.paused)
+    decided = base.job_name is not None and (submit is None or submit.kind is not SubmitKind.NEXT_ATTEMPT)
+    if decided and may_be_live(job, seen) and (paused or _ruled_otherwise(base, ruling)):
+        # a launch was decided under another word than today's: it is not repeated, and it may have been heard
+        return _looked_for(job, spec, seen, context, draft, Reason.LAUNCHES_PAUSED if paused else Reason.POLICY_DENIED)
+    if isinstance(ruling, Refusal):
+        return _refused(draft, ruling, ruling.message)
+    draft.update(profile=_profile(ruling))
     attempt = base.attempt or 1
     if submit is not None and submit.kind is SubmitKind.NEXT_ATTEMPT:
         attempt, submit = attempt + 1, None
-    view = JobView(
-        namespace=job.namespace,
-        name=job.name,
-        uid=job.uid,
-        spec=spec,
-        identity_scope=context.identity_scope,
-        attempt=attempt,
-        prior_runtime_seconds=base.prior_runtime_seconds or 0,
-    )
-    left = durations.seconds(spec.run_policy.max_runtime or DEFAULT_MAX_RUNTIME) - view.prior_runtime_seconds
+    view = view_of(job, ruling.spec, context, fingerprint=identity.fingerprint(spec), use=ruling.use, attempt=attempt)
+    max_runtime = ruling.spec.run_policy.max_runtime or durations.DEFAULT_MAX_RUNTIME
+    left = durations.seconds(max_runtime) - view.prior_runtime_seconds
     if left < MIN_RUNTIME_SECONDS:
         return _refused(
             draft,
@@ -81,25 +104,32 @@ def _attempt(job: Job, spec: SFTJobSpec, seen: Seen, context: Context, draft: Dr
             f"maxRuntime is used up: earlier attempts trained for {durations.display(view.prior_runtime_seconds)}",
         )
     early = context.platform.precheck(view)
-    if early is not None:
-        return _refused(draft, early, early.message)
+    denied = ruling.refuses(early) if isinstance(early, Plan) else early
+    if denied is not None:
+        return _refused(draft, denied, denied.message)
 
-    facts, decision = _facts(spec, base, seen, context, draft)
+    facts, decision = _facts(view, base, seen, context, draft)
     if decision is not None:
         return decision
     plan = context.platform.plan(view, facts)
     if isinstance(plan, Refusal):
         return _refused(draft, plan, plan.message)
+    denied = ruling.refuses(plan)
+    if denied is not None:
+        return _refused(draft, denied, denied.message)
     submit_action = Submit(plan, view, facts)
     if submit is not None and submit.kind is SubmitKind.REFUSED and submit.refusal is not None:
         if submit.refusal.reason in TERMINAL_REFUSALS:
             return _refused(draft, submit.refusal, submit.refusal.message)
         return _waiting(draft, seen.submit_trouble, submit.refusal.reason, context.now, submit_action)
+    held = _not_yet(job, ruling, paused, context, draft)
+    if held is not None:
+        return held
     if not job.has_finalizer:
         # from here on a delete cannot pass us by
         return Decision(base, AddFinalizer())
     if not _intended(base, plan, facts):
-        _intend(draft, plan, view, facts, context, spec)
+        _intend(draft, plan, view, facts, context)
         return Decision(draft.status, submit_action)
     if seen.submit_trouble is not None:
         return _waiting(draft, seen.submit_trouble, Reason(seen.submit_trouble.reason), context.now, submit_action)
@@ -132,10 +162,58 @@ def _attempt_found_again(base: SFTJobStatus, run_id: str) -> int | None:
     return None
 
 
+def _ruled_otherwise(base: SFTJobStatus, ruling: Ruling | Refusal) -> bool:
+    return isinstance(ruling, Refusal) or _profile(ruling) != base.profile
+
+
+def _profile(ruling: Ruling) -> ProfileStatus | None:
+    return ProfileStatus(name=ruling.use.name, generation=ruling.use.generation) if ruling.use is not None else None
+
+
+def _looked_for(job: Job, spec: SFTJobSpec, seen: Seen, context: Context, draft: Draft, reason: Reason) -> Decision:
+    """Whether the job that was announced is there: if it is, it is followed; if not, the launch begins anew."""
+    ref = run_ref(job, context.platform)
+    if ref is None:
+        return Decision(draft.base)
+    wait = waits(seen.submit_trouble, context.now)
+    if wait is not None and seen.submit_trouble is not None:
+        why = "launches are paused" if reason is Reason.LAUNCHES_PAUSED else "its SFTProfile was changed"
+        text = f"{why} after the launch of {ref.job_name} was decided: it is looked for, and followed if it runs"
+        draft.condition(ConditionType.SUBMITTED, False, reason, text)
+        draft.phase(Phase.QUEUED, f"{text}; {_next_try(seen.submit_trouble)}", reason)
+        return Decision(draft.status, None, wait)
+    view = view_of(job, spec, context, fingerprint=draft.base.fingerprint or "")
+    return Decision(draft.base, Find(ref, view))
+
+
+def _not_yet(job: Job, ruling: Ruling, paused: bool, context: Context, draft: Draft) -> Decision | None:
+    """A launch that everything speaks for but the time."""
+    if paused:
+        who = "for all profiles" if context.policy.paused else f"by SFTProfile {_name(ruling)}"
+        text = f"launches are paused {who} (pauseLaunches); this job goes on when they are resumed"
+        draft.condition(ConditionType.SUBMITTED, False, Reason.LAUNCHES_PAUSED, text)
+        draft.phase(Phase.QUEUED, text, Reason.LAUNCHES_PAUSED)
+        return Decision(draft.status, None, LOOK_AGAIN_AFTER)
+    limit = ruling.limit
+    position = context.position(job, _name(ruling), limit) if limit is not None else 0
+    if position == 0:
+        return None
+    text = f"number {position} in line: SFTProfile {_name(ruling)} runs {limit} at a time (maxConcurrentRuns)"
+    draft.condition(ConditionType.SUBMITTED, False, Reason.CONCURRENCY_LIMIT, text)
+    draft.phase(Phase.QUEUED, text, Reason.CONCURRENCY_LIMIT)
+    draft.update(queue_position=position)
+    return Decision(draft.status, None, LOOK_AGAIN_AFTER)
+
+
+def _name(ruling: Ruling) -> str:
+    return ruling.profile.name if ruling.profile is not None else ""
+
+
 def _facts(
-    spec: SFTJobSpec, base: SFTJobStatus, seen: Seen, context: Context, draft: Draft
+    view: JobView, base: SFTJobStatus, seen: Seen, context: Context, draft: Draft
 ) -> tuple[DatasetStatus | None, Decision | None]:
     """The facts to plan with (None: the check is skipped), or the decision that stands in their way."""
+    spec = view.spec
     if spec.dataset.check is DatasetCheck.SKIP:
         return None, None
     changed = seen.submit is not None and seen.submit.kind is SubmitKind.DATA_CHANGED
@@ -158,7 +236,7 @@ def _facts(
             draft.condition(ConditionType.VALIDATED, None, Reason(trouble.reason), trouble.message)
             draft.phase(Phase.QUEUED, _next_try(trouble), trouble.reason)
             return None, Decision(draft.status, None, wait_or_none)
-        return None, Decision(base, Check())
+        return None, Decision(base, Check(view))
     draft.warn([str(warning) for warning in seen.check.warnings])
     refusal = seen.check.refusal
     if refusal is None:
@@ -167,20 +245,18 @@ def _facts(
         draft.update(dataset=seen.check.facts)
         return None, _refused(draft, refusal, refusal.message)
     # what was read so far is not kept: facts in status say that all of it was read and may be trained on
-    return None, _waiting(draft, seen.check_trouble, refusal.reason, context.now, Check())
+    return None, _waiting(draft, seen.check_trouble, refusal.reason, context.now, Check(view))
 
 
-def _intend(
-    draft: Draft, plan: Plan, view: JobView, facts: DatasetStatus | None, context: Context, spec: SFTJobSpec
-) -> None:
+def _intend(draft: Draft, plan: Plan, view: JobView, facts: DatasetStatus | None, context: Context) -> None:
     """The launch as decided; written before anything is asked of the platform."""
-    skipped = spec.dataset.check is DatasetCheck.SKIP
+    skipped = view.spec.dataset.check is DatasetCheck.SKIP
     wrong = facts.error_count if facts else 0
     draft.update(
         platform=plan.platform,
         job_name=plan.job_name,
         job_arn=None,
-        console_url=context.platform.console_url(context.platform.ref(plan.effective, plan.job_name)),
+        console_url=context.platform.console_url(plan.ref),
         uid=view.uid,
         fingerprint=plan.fingerprint,
         inputs_digest=plan.inputs_digest,

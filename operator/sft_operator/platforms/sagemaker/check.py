@@ -8,6 +8,7 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 
 from ...api.findings import Finding
+from ...api.place import Place
 from ...api.reasons import Reason
 from ...api.sftjob import DatasetCheck
 from ...api.status import DatasetFile, DatasetStatus
@@ -38,15 +39,15 @@ class DatasetChecks:
     async def check(self, job: JobView) -> CheckOutcome:
         """Raises PlatformUnavailable when AWS did not answer, or the process was ended from outside."""
         spec = job.spec
-        region = spec.sage_maker.region if spec.sage_maker else ""
+        place = Place("", (spec.sage_maker.region if spec.sage_maker else None) or "", job.access)
         declared = [spec.dataset.train, *(spec.dataset.validation or ())]
         wanted = [
             Wanted(entry.uri, "train" if entry.channel == "train" else "validation", entry.field, data.format.value)
             for entry, data in zip(data_objects(spec), declared, strict=True)
         ]
-        answer = await self._read(wanted, region)
+        answer = await self._read(wanted, place)
         if isinstance(answer, Unreadable):
-            return CheckOutcome(None, _unreadable(answer, region))
+            return CheckOutcome(None, _unreadable(answer, place.region))
         return _outcome(answer, warn_only=spec.dataset.check is DatasetCheck.WARN)
 
     def close(self) -> None:
@@ -56,7 +57,7 @@ class DatasetChecks:
             self._pool.shutdown(wait=False, cancel_futures=True)
             self._pool = None
 
-    async def _read(self, wanted: list[Wanted], region: str) -> Read | Unreadable:
+    async def _read(self, wanted: list[Wanted], place: Place) -> Read | Unreadable:
         loop = asyncio.get_running_loop()
         if self._ending is not None:
             self._ending.cancel()
@@ -69,7 +70,7 @@ class DatasetChecks:
         pool = self._pool
         self._working += 1
         try:
-            return await loop.run_in_executor(pool, check_worker.read, wanted, region)
+            return await loop.run_in_executor(pool, check_worker.read, wanted, place)
         except BrokenProcessPool as error:
             if self._pool is pool:
                 self._pool = None
@@ -138,6 +139,8 @@ def _unreadable(found: Unreadable, region: str) -> Refusal:
 
 
 def _refused_text(wanted: Wanted, uri: S3Uri, region: str, error: AWSError) -> str:
+    if error.operation == "AssumeRole":
+        raise unavailable(error) from error  # not about the object
     verdict = classify(error)
     denied = error.code.startswith(("AccessDenied", "403", "KMS"))
     if denied:

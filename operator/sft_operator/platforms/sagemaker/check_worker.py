@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from multiprocessing import parent_process
 from typing import Any, Literal
 
+from ...api.place import Place
 from ...aws.answers import answered, from_answer
 from ...aws.errors import AWSError
 from ...aws.objects import Head, S3Object, S3Uri, head
@@ -64,9 +65,9 @@ def _end_after(parent: Any) -> None:
     os._exit(1)
 
 
-def read(wanted: Sequence[Wanted], region: str) -> Read | Unreadable:
+def read(wanted: Sequence[Wanted], place: Place) -> Read | Unreadable:
     """Reads every object once. What AWS refuses is answered, not raised; anything else is a bug and is raised."""
-    client = _CLIENTS.get("s3", region, Purpose.POLL)
+    client, region = _CLIENTS.get("s3", place.region, Purpose.POLL, place.access), place.region
     heads: list[Head] = []
     for entry in wanted:
         found = _head(client, entry, region)

@@ -8,7 +8,7 @@ from typing import Any
 from ...api import metadata
 from ...api.findings import Finding
 from ...api.reasons import Reason
-from ..base import JobView, Plan, Refusal, RunState, SubmitKind, SubmitOutcome
+from ..base import JobView, Refusal, RunRef, RunState, SubmitKind, SubmitOutcome
 from .translate import state_of
 
 _ENDING_PAUSE = 10.0
@@ -16,11 +16,11 @@ _ANOTHER_ATTEMPT_FOLLOWS = ("Delete", "Suspend")
 """Causes of our own stops that were not the end of the run: its story goes on under the next attempt's name."""
 
 
-def outcome(plan: Plan, job: JobView, described: Mapping[str, Any], tags: Mapping[str, str]) -> SubmitOutcome:
-    """`described` is DescribeTrainingJob's answer for plan.job_name, `tags` are those of that job."""
+def outcome(ref: RunRef, job: JobView, described: Mapping[str, Any], tags: Mapping[str, str]) -> SubmitOutcome:
+    """`described` is DescribeTrainingJob's answer for the job, `tags` are those that it has."""
     arn = described.get("TrainingJobArn")
     if not _is_ours(job, tags):
-        return SubmitOutcome(SubmitKind.REFUSED, arn, refusal=_conflict(plan, job, tags))
+        return SubmitOutcome(SubmitKind.REFUSED, arn, refusal=_conflict(ref, job, tags))
     inputs = tags.get(metadata.TAG_INPUTS)
     state = state_of(str(described.get("TrainingJobStatus", "")), str(described.get("SecondaryStatus", "")))
     stopped_by = tags.get(metadata.TAG_STOPPED_BY) if state is RunState.STOPPED else None
@@ -29,7 +29,7 @@ def outcome(plan: Plan, job: JobView, described: Mapping[str, Any], tags: Mappin
         return attached
     if state is RunState.STOPPING:
         return SubmitOutcome(SubmitKind.ENDING, arn, retry_after=_ENDING_PAUSE)
-    if state is RunState.SUCCEEDED and tags.get(metadata.TAG_FINGERPRINT) == plan.fingerprint:
+    if state is RunState.SUCCEEDED and tags.get(metadata.TAG_FINGERPRINT) == job.fingerprint:
         return SubmitOutcome(SubmitKind.ADOPTED_FINISHED, arn, inputs_digest=inputs)
     if stopped_by in _ANOTHER_ATTEMPT_FOLLOWS:
         return SubmitOutcome(SubmitKind.NEXT_ATTEMPT, arn)
@@ -45,7 +45,7 @@ def _is_ours(job: JobView, tags: Mapping[str, str]) -> bool:
     return all(tags.get(key) == value for key, value in wanted.items())
 
 
-def _conflict(plan: Plan, job: JobView, tags: Mapping[str, str]) -> Refusal:
+def _conflict(ref: RunRef, job: JobView, tags: Mapping[str, str]) -> Refusal:
     scope = tags.get(metadata.TAG_SCOPE)
     if scope is None:
         owner = "it carries no tags of this operator"
@@ -55,7 +55,7 @@ def _conflict(plan: Plan, job: JobView, tags: Mapping[str, str]) -> Refusal:
             f"of the environment {scope}, this is {job.namespace}/{job.name} of {job.identity_scope}"
         )
     text = (
-        f"{plan.job_name} exists in account {plan.account}, {plan.region}: {owner}; nothing was launched and nothing "
+        f"{ref.job_name} exists in account {ref.account}, {ref.region}: {owner}; nothing was launched and nothing "
         "will be stopped. Choose another metadata.name or a new spec.runID"
     )
     return Refusal(Reason.NAME_CONFLICT, (Finding("metadata.name", text),))

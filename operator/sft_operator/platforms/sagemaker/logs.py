@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ...api.place import Place
 from ...aws.caller import AWSCaller
 from ...aws.errors import AWSError, ErrorClass, classify
 from .progress import Line
@@ -14,14 +15,12 @@ def command(region: str, job_name: str) -> str:
     return f"aws logs tail {GROUP} --log-stream-name-prefix {job_name}/ --region {region}"
 
 
-async def stream_of(caller: AWSCaller, account: str, region: str, job_name: str) -> str | None:
+async def stream_of(caller: AWSCaller, place: Place, job_name: str) -> str | None:
     """The log stream of the job's first container, the newest where a restart made several; None before there is one.
     Raises AWSError."""
     prefix = f"{job_name}/"
     try:
-        answer = await caller.call(
-            "logs", "DescribeLogStreams", region, account=account, logGroupName=GROUP, logStreamNamePrefix=prefix
-        )
+        answer = await caller.call("logs", "DescribeLogStreams", place, logGroupName=GROUP, logStreamNamePrefix=prefix)
     except AWSError as error:
         if classify(error).error_class is ErrorClass.NOT_FOUND:
             return None
@@ -32,11 +31,11 @@ async def stream_of(caller: AWSCaller, account: str, region: str, job_name: str)
     return found[-1] if found else None
 
 
-async def newest(caller: AWSCaller, account: str, region: str, stream: str, limit: int) -> list[Line]:
+async def newest(caller: AWSCaller, place: Place, stream: str, limit: int) -> list[Line]:
     """The last `limit` lines, oldest first; none while the stream does not exist. Raises AWSError."""
     try:
         answer = await caller.call(
-            "logs", "GetLogEvents", region, account=account,
+            "logs", "GetLogEvents", place,
             logGroupName=GROUP, logStreamName=stream, limit=limit, startFromHead=False,
         )  # fmt: skip
     except AWSError as error:

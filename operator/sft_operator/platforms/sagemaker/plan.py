@@ -8,9 +8,10 @@ from typing import Any
 
 from ...api import durations, identity, metadata
 from ...api.findings import Finding, errors
+from ...api.place import Access, Place
 from ...api.reasons import Reason
-from ...api.sftjob import DeletionPolicy, SageMaker, SageMakerTraining, SFTJobSpec
-from ...api.status import DatasetStatus, Effective, EffectiveRecipe
+from ...api.sftjob import DeletionPolicy, Output, SageMaker, SageMakerTraining, SFTJobSpec
+from ...api.status import DatasetStatus, Effective, EffectiveAccess, EffectiveRecipe
 from ...aws.identity import account_of, partition
 from ...recipes.catalogue import Catalogue, Recipe
 from ...recipes.resolve import RecipeRequest, ResolvedRecipe, resolve
@@ -18,7 +19,6 @@ from ..base import DataObject, JobView, Plan, Refusal, Upload
 from .request import RecipeJob, create_request
 
 PLATFORM = "SageMaker"
-DEFAULT_MAX_RUNTIME = "120h"
 TAG_LIMIT = 50
 _ASSUMED_ROWS = (10_000, 1_000_000, 1_000)
 """Rows that a plan made before the data was read assumes: a refusal that one of them does not meet may be for the rows."""
@@ -30,13 +30,13 @@ def make_plan(job: JobView, facts: DatasetStatus | None, catalogue: Catalogue) -
     return _plan(job, rows, _objects_read(facts), catalogue)
 
 
-def precheck(job: JobView, catalogue: Catalogue) -> Refusal | None:
-    """What can be refused before any data is read."""
+def precheck(job: JobView, catalogue: Catalogue) -> Plan | Refusal | None:
+    """What can be refused before any data is read; else a plan with as many rows as make one possible, if any do."""
     common: Refusal | None = None
     for rows in _ASSUMED_ROWS:
         planned = _plan(job, rows, {}, catalogue)
         if isinstance(planned, Plan):
-            return None
+            return planned
         if common is None:
             common = planned
         said = {finding.field for finding in planned.findings}
@@ -62,32 +62,36 @@ def _plan(job: JobView, rows: int | None, objects: Mapping[str, str], catalogue:
     training = sage_maker.training if sage_maker else None
     if sage_maker is None or training is None:
         return _refused(Finding("spec.sageMaker.training", "is missing: say on which instances the job runs"))
-    account = account_of(sage_maker.role_arn)
-    fingerprint = identity.fingerprint(spec)
+    region, role, output = sage_maker.region, sage_maker.role_arn, spec.output or Output()
+    if region is None or role is None or output.uri is None:
+        return _refused(*_missing(sage_maker, output))
+    account = account_of(role)
     name = identity.job_name(
         name=job.name,
         attempt=job.attempt,
         identity=identity.run_identity(
             scope=job.identity_scope,
             account=account,
-            region=sage_maker.region,
+            region=region,
             namespace=job.namespace,
             name=job.name,
             run_id=spec.run_id,
-            fingerprint=fingerprint,
+            fingerprint=job.fingerprint,
         ),
     )
-    findings = [*_spec_findings(spec, sage_maker)]
+    findings = [*_spec_findings(spec, role, region)]
     recipe = _recipe(spec, training, name, rows, catalogue)
     if not isinstance(recipe, tuple):
         findings += recipe.warnings
     else:
         return _refused(*findings, *recipe)
-    image = _image(recipe, training, sage_maker.region, catalogue)
+    image = _image(recipe, training, region, catalogue)
     if isinstance(image, Finding):
         findings.append(image)
         image = ""
-    runtime = durations.seconds(spec.run_policy.max_runtime or DEFAULT_MAX_RUNTIME) - job.prior_runtime_seconds
+    runtime = (
+        durations.seconds(spec.run_policy.max_runtime or durations.DEFAULT_MAX_RUNTIME) - job.prior_runtime_seconds
+    )
     if errors(findings):
         return _refused(*findings)
     if runtime < 1:
@@ -96,23 +100,23 @@ def _plan(job: JobView, rows: int | None, objects: Mapping[str, str], catalogue:
         return Refusal(Reason.DEADLINE_EXCEEDED, (Finding("spec.runPolicy.maxRuntime", text),))
 
     body = recipe.yaml.encode()
-    recipe_uri = f"{spec.output.uri.rstrip('/')}/{name}/recipe/{recipe.digest[:16]}/recipe.yaml"
+    recipe_uri = f"{output.uri.rstrip('/')}/{name}/recipe/{recipe.digest[:16]}/recipe.yaml"
     inputs = identity.digest({"recipe": _content_digest(recipe), "data": dict(objects)})
-    tags = _tags(job, fingerprint, inputs, recipe.model_name_or_path)
+    tags = _tags(job, inputs, recipe.model_name_or_path)
     if len(tags) > TAG_LIMIT:
         return _refused(Finding("spec.tags", f"{len(tags)} tags with the operator's own; AWS allows {TAG_LIMIT}"))
     data = data_objects(spec)
     request = create_request(
         RecipeJob(
             job_name=name,
-            role_arn=sage_maker.role_arn,
+            role_arn=role,
             image=image,
             model_type=recipe.model_type,
             base_model=recipe.model_name_or_path,
             channels=[(entry.channel, entry.uri) for entry in data],
             recipe_uri=recipe_uri,
-            output_uri=spec.output.uri,
-            kms_key_id=spec.output.kms_key_id,
+            output_uri=output.uri,
+            kms_key_id=output.kms_key_id,
             instance_type=training.instance_type,
             instance_count=training.instance_count,
             max_runtime_seconds=runtime,
@@ -123,25 +127,26 @@ def _plan(job: JobView, rows: int | None, objects: Mapping[str, str], catalogue:
         platform=PLATFORM,
         job_name=name,
         attempt=job.attempt,
-        account=account,
-        region=sage_maker.region,
-        fingerprint=fingerprint,
+        place=Place(account, region, job.access),
+        fingerprint=job.fingerprint,
         request=request,
         request_digest=identity.digest(request),
         inputs_digest=inputs,
-        uploads=(Upload(recipe_uri, body, spec.output.kms_key_id),),
+        uploads=(Upload(recipe_uri, body, output.kms_key_id),),
         data=data,
         tags=tags,
         effective=Effective(
             account=account,
-            region=sage_maker.region,
-            role_arn=sage_maker.role_arn,
+            region=region,
+            role_arn=role,
+            access=_access(job.access),
             image=image,
             instance_type=training.instance_type,
             instance_count=training.instance_count,
-            output_uri=spec.output.uri,
+            output_uri=output.uri,
             recipe=EffectiveRecipe(name=recipe.name, digest=recipe.digest, uri=recipe_uri),
             hyperparameters={key: _text(value) for key, value in sorted(recipe.effective.items())},
+            tags=dict(job.profile.tags) or None if job.profile is not None else None,
             total_steps=recipe.total_steps,
             max_runtime=durations.display(runtime),
             deletion_policy=str(spec.run_policy.deletion_policy or DeletionPolicy.STOP),
@@ -151,7 +156,27 @@ def _plan(job: JobView, rows: int | None, objects: Mapping[str, str], catalogue:
     )
 
 
-def _spec_findings(spec: SFTJobSpec, sage_maker: SageMaker) -> list[Finding]:
+def _missing(sage_maker: SageMaker, output: Output) -> list[Finding]:
+    """What neither the job nor its profile says."""
+    given = {
+        "sageMaker.region": sage_maker.region,
+        "sageMaker.roleARN": sage_maker.role_arn,
+        "output.uri": output.uri,
+    }
+    return [
+        Finding(f"spec.{field}", f"is missing: write it, or take an SFTProfile that gives it (defaults.{field})")
+        for field, value in given.items()
+        if value is None
+    ]
+
+
+def _access(access: Access | None) -> EffectiveAccess | None:
+    if access is None:
+        return None
+    return EffectiveAccess(assume_role_arn=access.role_arn, external_id=access.external_id, profile=access.profile)
+
+
+def _spec_findings(spec: SFTJobSpec, role: str, region: str) -> list[Finding]:
     """What is wrong whatever the recipe."""
     found: list[Finding] = []
     sets = spec.dataset.validation or []
@@ -159,9 +184,9 @@ def _spec_findings(spec: SFTJobSpec, sage_maker: SageMaker) -> list[Finding]:
         names = ", ".join(entry.name for entry in sets)
         text = f"{len(sets)} sets ({names}), a SageMaker training job of this model takes one; join them or remove some"
         found.append(Finding("spec.dataset.validation", text))
-    parts = sage_maker.role_arn.split(":")
-    if parts[1] != partition(sage_maker.region):
-        text = f"{sage_maker.role_arn} is of partition {parts[1]}, the region {sage_maker.region} of {partition(sage_maker.region)}"
+    parts = role.split(":")
+    if parts[1] != partition(region):
+        text = f"{role} is of partition {parts[1]}, the region {region} of {partition(region)}"
         found.append(Finding("spec.sageMaker.roleARN", text))
     return found
 
@@ -250,7 +275,7 @@ def _typed(spec: SFTJobSpec) -> dict[str, object]:
     return written | {f"lora.{name}": value for name, value in lora.items()}
 
 
-def _tags(job: JobView, fingerprint: str, inputs: str, base_model: str) -> dict[str, str]:
+def _tags(job: JobView, inputs: str, base_model: str) -> dict[str, str]:
     own = {
         metadata.TAG_MODEL: base_model[:256],
         metadata.TAG_SCOPE: job.identity_scope,
@@ -259,7 +284,7 @@ def _tags(job: JobView, fingerprint: str, inputs: str, base_model: str) -> dict[
         metadata.TAG_RUN_ID: job.spec.run_id,
         metadata.TAG_UID: job.uid,
         metadata.TAG_ATTEMPT: str(job.attempt),
-        metadata.TAG_FINGERPRINT: fingerprint,
+        metadata.TAG_FINGERPRINT: job.fingerprint,
         metadata.TAG_INPUTS: inputs,
     }
     return own | {key: value for key, value in (job.spec.tags or {}).items() if key not in own}

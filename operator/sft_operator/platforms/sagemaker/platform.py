@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 
+from ...api.place import Access, Place
 from ...api.status import DatasetStatus, Effective
 from ...aws.caller import AWSCaller
 from ...aws.errors import AWSError
@@ -31,8 +32,8 @@ from .watch import Watch
 
 
 class SageMakerPlatform:
-    """Runs of another `identity_scope` are never stopped. `swept` is told (account, region) after each sweep, for a
-    gauge of its age."""
+    """Runs of another `identity_scope` are never stopped. `swept` is told the place after each sweep, for a gauge
+    of its age."""
 
     name = plan.PLATFORM
 
@@ -43,7 +44,7 @@ class SageMakerPlatform:
         settings: SageMakerSettings | None = None,
         *,
         identity_scope: str,
-        swept: Callable[[str, str], None] = lambda *_: None,
+        swept: Callable[[Place], None] = lambda *_: None,
     ) -> None:
         self._caller, self._catalogue = caller, catalogue
         self._settings = settings or SageMakerSettings()
@@ -54,11 +55,13 @@ class SageMakerPlatform:
     def plan(self, job: JobView, facts: DatasetStatus | None) -> Plan | Refusal:
         return plan.make_plan(job, facts, self._catalogue)
 
-    def precheck(self, job: JobView) -> Refusal | None:
+    def precheck(self, job: JobView) -> Plan | Refusal | None:
         return plan.precheck(job, self._catalogue)
 
-    def ref(self, effective: Effective, job_name: str) -> RunRef:
-        return RunRef(self.name, effective.account or "", effective.region or "", job_name)
+    def ref(self, effective: Effective, job_name: str, namespace: str) -> RunRef:
+        given = effective.access
+        access = Access(given.assume_role_arn, given.external_id, given.profile, namespace) if given else None
+        return RunRef(self.name, effective.account or "", effective.region or "", job_name, access)
 
     def console_url(self, ref: RunRef) -> str:
         return f"https://{console_host(ref.region)}/sagemaker/home?region={ref.region}#/jobs/{ref.job_name}"
@@ -67,14 +70,17 @@ class SageMakerPlatform:
         return await self._checks.check(job)
 
     async def still_as_checked(self, job: JobView, facts: DatasetStatus) -> bool:
-        region = job.spec.sage_maker.region if job.spec.sage_maker else ""
+        region = job.spec.sage_maker.region if job.spec.sage_maker else None
         try:
-            return await heads.unchanged(self._caller, region, facts)
+            return await heads.unchanged(self._caller, Place("", region or "", job.access), facts)
         except AWSError as error:
             raise unavailable(error) from error
 
     async def submit(self, plan: Plan, job: JobView, facts: DatasetStatus | None) -> SubmitOutcome:
         return await self._submitter.submit(plan, job, facts)
+
+    async def find(self, ref: RunRef, job: JobView) -> SubmitOutcome | None:
+        return await self._submitter.find(ref, job)
 
     def watch(
         self, runs: Callable[[], Collection[RunRef]]

@@ -63,7 +63,7 @@ async def _output(caller: AWSCaller, ref: RunRef, uri: str) -> tuple[output.Outp
         return output.read(ObjectStream(found))
 
     try:
-        return await caller.run("s3", ref.region, "GetObject", read), None
+        return await caller.run("s3", ref.place, "GetObject", read), None
     except AWSError as error:
         verdict = classify(error)
         if verdict.error_class is ErrorClass.NOT_FOUND:
@@ -78,8 +78,8 @@ async def _output(caller: AWSCaller, ref: RunRef, uri: str) -> tuple[output.Outp
 async def _log(caller: AWSCaller, ref: RunRef) -> list[progress.Line]:
     """Empty where the log cannot be read: the result does not depend on it."""
     try:
-        stream = await logs.stream_of(caller, ref.account, ref.region, ref.job_name)
-        return await logs.newest(caller, ref.account, ref.region, stream, _TAIL_READ) if stream else []
+        stream = await logs.stream_of(caller, ref.place, ref.job_name)
+        return await logs.newest(caller, ref.place, stream, _TAIL_READ) if stream else []
     except AWSError as error:
         log.warning("the training log cannot be read: %s", error, extra={"run": ref.job_name})
         return []

@@ -38,7 +38,7 @@ async def stop(caller: AWSCaller, ref: RunRef, cause: str, scope: str) -> bool:
         if known:
             log.warning("the cause of a stop could not be tagged: %s", error, extra={"run": ref.job_name})
     try:
-        await caller.call("sagemaker", "StopTrainingJob", ref.region, account=ref.account, TrainingJobName=ref.job_name)
+        await caller.call("sagemaker", "StopTrainingJob", ref.place, TrainingJobName=ref.job_name)
     except AWSError as error:
         if classify(error).error_class is not ErrorClass.NOT_FOUND:
             raise unavailable(error) from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from ...api.findings import Finding, errors
+from ...api.place import Access, Place
 from ...api.reasons import TERMINAL_REFUSALS, Reason
 from ...api.status import DatasetStatus
 from ...aws.caller import AWSCaller
@@ -12,7 +13,7 @@ from ...aws.constraints import violations
 from ...aws.errors import AWSError, ErrorClass, classify
 from ...aws.identity import object_arn
 from ...aws.objects import S3Uri
-from ..base import JobView, Plan, Refusal, RunRef, SubmitKind, SubmitOutcome, Upload
+from ..base import JobView, Plan, PlatformUnavailable, Refusal, RunRef, SubmitKind, SubmitOutcome, Upload
 from . import existing, tags
 from .heads import unchanged
 from .policy import statement
@@ -24,11 +25,11 @@ _OUTPUT = "spec.output.uri"
 
 
 class Submitter:
-    """Remembers nothing but which account the credentials belong to."""
+    """Remembers nothing but which account each identity belongs to."""
 
     def __init__(self, caller: AWSCaller) -> None:
         self._caller = caller
-        self._account: str | None = None
+        self._accounts: dict[Access | None, str] = {}
 
     async def submit(self, plan: Plan, job: JobView, facts: DatasetStatus | None) -> SubmitOutcome:
         """Raises PlatformUnavailable where a call before the create did not get through; nothing is launched then."""
@@ -40,10 +41,10 @@ class Submitter:
         if wrong:
             return _refused(Refusal(Reason.INVALID_SPEC, tuple(_of_request(finding) for finding in wrong)))
         try:
-            foreign = await self._foreign_account(plan)
+            foreign = await self._foreign_account(plan.place)
             if foreign is not None:
                 return _refused(foreign, 60.0)
-            if facts is not None and not await unchanged(self._caller, plan.region, facts):
+            if facts is not None and not await unchanged(self._caller, plan.place, facts):
                 return SubmitOutcome(SubmitKind.DATA_CHANGED)
         except AWSError as error:
             raise unavailable(error) from error
@@ -54,15 +55,30 @@ class Submitter:
                 return _upload_refused(plan, upload, error)
         return await self._create(plan, job)
 
-    async def _foreign_account(self, plan: Plan) -> Refusal | None:
-        if self._account is None:
-            answer = await self._caller.call("sts", "GetCallerIdentity", plan.region)
-            self._account = str(answer["Account"])
-        if self._account == plan.account:
+    async def find(self, ref: RunRef, job: JobView) -> SubmitOutcome | None:
+        """None when there is no job of this name, by credentials of its account. Raises PlatformUnavailable."""
+        try:
+            foreign = await self._foreign_account(ref.place)
+            if foreign is not None:
+                raise PlatformUnavailable(foreign.reason, foreign.message)
+            return await self._found(ref, job)
+        except AWSError as error:
+            raise unavailable(error) from error
+
+    async def _foreign_account(self, place: Place) -> Refusal | None:
+        account, access = place.account, place.access
+        if access not in self._accounts:
+            answer = await self._caller.call("sts", "GetCallerIdentity", place)
+            self._accounts[access] = str(answer["Account"])
+        own = self._accounts[access]
+        if own == account:
             return None
+        whose = (
+            f"the role {access.role_arn} of profile {access.profile} is" if access else "the operator's credentials are"
+        )
         text = (
-            f"is in account {plan.account}, the operator's credentials are of account {self._account}, and a role can "
-            f"be passed within its own account only; use a role of account {self._account}"
+            f"is in account {account}, {whose} of account {own}, and a role can be passed within its own account only; "
+            f"use a role of account {own}, or a profile with access to {account}"
         )
         return Refusal(Reason.ROLE_NOT_USABLE, (Finding(_ROLE, text),))
 
@@ -70,15 +86,13 @@ class Submitter:
         uri = S3Uri.parse(upload.uri)
         encryption = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": upload.kms_key_id} if upload.kms_key_id else {}
         await self._caller.call(
-            "s3", "PutObject", plan.region,
+            "s3", "PutObject", plan.place,
             Bucket=uri.bucket, Key=uri.key, Body=upload.body, ContentType="application/yaml", **encryption,
         )  # fmt: skip
 
     async def _create(self, plan: Plan, job: JobView) -> SubmitOutcome:
         try:
-            answer = await self._caller.call(
-                "sagemaker", "CreateTrainingJob", plan.region, account=plan.account, **plan.request
-            )
+            answer = await self._caller.call("sagemaker", "CreateTrainingJob", plan.place, **plan.request)
         except AWSError as error:
             # boto3 repeats a lost create by itself and then shows the answer to the repetition: ResourceInUse for our
             # own job, or any refusal. So every error that may hide a launch is looked behind.
@@ -88,26 +102,31 @@ class Submitter:
         return SubmitOutcome(SubmitKind.LAUNCHED, str(answer["TrainingJobArn"]))
 
     async def _look(self, plan: Plan, job: JobView, cause: AWSError) -> SubmitOutcome:
+        known, pause = cause, _UNSURE_PAUSE
+        try:
+            found = await self._found(plan.ref, job)
+        except AWSError as error:
+            found, known, pause = None, error, max(_UNSURE_PAUSE, classify(error).retry_after or 0)
+        if found is not None:
+            return found
+        # The job may exist and not be shown yet, so even a plain refusal stays open: the name makes trying safe.
+        verdict = classify(known)
+        reason = Reason.SERVICE_UNAVAILABLE if verdict.reason in TERMINAL_REFUSALS else verdict.reason
+        text = f"whether {plan.job_name} was created is not known yet: {sentence(known)}"
+        refused = Refusal(reason, (Finding("status.jobName", text),))
+        return SubmitOutcome(SubmitKind.UNKNOWN, refusal=refused, retry_after=pause)
+
+    async def _found(self, ref: RunRef, job: JobView) -> SubmitOutcome | None:
+        """None when there is no such job. Raises AWSError."""
         try:
             described = await self._caller.call(
-                "sagemaker", "DescribeTrainingJob", plan.region, account=plan.account, kind="create",
-                TrainingJobName=plan.job_name,
-            )  # fmt: skip
-            ref = RunRef(plan.platform, plan.account, plan.region, plan.job_name)
-            found = await tags.read(self._caller, ref)
-        except AWSError as error:
-            # The job may exist and not be shown yet, so even a plain refusal stays open: the name makes trying safe.
-            found_none = classify(error).error_class is ErrorClass.NOT_FOUND
-            known = cause if found_none else error
-            verdict = classify(known)
-            reason = Reason.SERVICE_UNAVAILABLE if verdict.reason in TERMINAL_REFUSALS else verdict.reason
-            text = f"whether {plan.job_name} was created is not known yet: {sentence(known)}"
-            return SubmitOutcome(
-                SubmitKind.UNKNOWN,
-                refusal=Refusal(reason, (Finding("status.jobName", text),)),
-                retry_after=_UNSURE_PAUSE if found_none else max(_UNSURE_PAUSE, verdict.retry_after or 0),
+                "sagemaker", "DescribeTrainingJob", ref.place, kind="create", TrainingJobName=ref.job_name
             )
-        return existing.outcome(plan, job, described, found)
+            return existing.outcome(ref, job, described, await tags.read(self._caller, ref))
+        except AWSError as error:
+            if classify(error).error_class is ErrorClass.NOT_FOUND:
+                return None
+            raise
 
 
 def _create_refused(error: AWSError) -> SubmitOutcome:
@@ -130,7 +149,7 @@ def _upload_refused(plan: Plan, upload: Upload, error: AWSError) -> SubmitOutcom
     verdict = classify(error)
     uri = S3Uri.parse(upload.uri)
     if verdict.error_class is ErrorClass.AUTH and not _credentials(error):
-        actions, resource = ["s3:PutObject"], object_arn(plan.region, uri.bucket, f"{_prefix(plan)}*")
+        actions, resource = ["s3:PutObject"], object_arn(plan.place.region, uri.bucket, f"{_prefix(plan)}*")
         if "kms" in f"{error.code} {error.message}".lower():
             key = upload.kms_key_id or "*"
             actions, resource = ["kms:GenerateDataKey", "kms:Decrypt"], key if key.startswith("arn:") else "*"
@@ -140,10 +159,10 @@ def _upload_refused(plan: Plan, upload: Upload, error: AWSError) -> SubmitOutcom
         )
         return _refused(Refusal(Reason.ACCESS_DENIED, (Finding(_OUTPUT, text),)), verdict.retry_after)
     if verdict.error_class is ErrorClass.NOT_FOUND:
-        text = f"the bucket {uri.bucket} does not exist; create it in {plan.region}, or correct the URI"
+        text = f"the bucket {uri.bucket} does not exist; create it in {plan.place.region}, or correct the URI"
         return _refused(Refusal(Reason.ACCESS_DENIED, (Finding(_OUTPUT, text),)), verdict.retry_after)
     if verdict.error_class is ErrorClass.USER and verdict.retry_after is not None:
-        text = f"{error.code}: {error.message}; the bucket {uri.bucket} must be in {plan.region}"
+        text = f"{error.code}: {error.message}; the bucket {uri.bucket} must be in {plan.place.region}"
         return _refused(Refusal(Reason.ACCESS_DENIED, (Finding(_OUTPUT, text),)), verdict.retry_after)
     if verdict.error_class is ErrorClass.USER:
         return _refused(refusal(error, _OUTPUT))

@@ -1,4 +1,4 @@
-"""One look at all unfinished runs of one (account, region), at the price of as few calls as will do."""
+"""One look at all unfinished runs of one place (account, region, access), at the price of as few calls as will do."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from ...api.place import Place
 from ...api.reasons import Reason
 from ...aws.caller import AWSCaller
 from ...aws.errors import AWSError, ErrorClass, classify
@@ -47,20 +48,19 @@ class Run:
 
 
 class Sweep:
-    """The memory of one (account, region). Looks do not overlap: the caller waits for one before the next."""
+    """The memory of one place. Looks do not overlap: the caller waits for one before the next."""
 
     def __init__(
         self,
         caller: AWSCaller,
         settings: SageMakerSettings,
-        account: str,
-        region: str,
+        place: Place,
         *,
         monotonic: Callable[[], float],
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._caller, self._settings = caller, settings
-        self.account, self.region = account, region
+        self.place = place
         self._monotonic, self._now = monotonic, now
         self.runs: dict[RunRef, Run] = {}
         self._watermark: datetime | None = None
@@ -128,7 +128,7 @@ class Sweep:
         """`entry` is what a list of this very look shows of the run."""
         try:
             answer = await self._caller.call(
-                "sagemaker", "DescribeTrainingJob", self.region, account=self.account, TrainingJobName=ref.job_name
+                "sagemaker", "DescribeTrainingJob", self.place, TrainingJobName=ref.job_name
             )
         except AWSError as error:
             run.due = True
@@ -167,13 +167,13 @@ class Sweep:
         if young or run.missing < _MISSING_LOOKS:
             return []
         try:
-            answer = await self._caller.call("sts", "GetCallerIdentity", self.region, kind="describe")
+            answer = await self._caller.call("sts", "GetCallerIdentity", self.place, kind="describe")
         except AWSError as error:
             return [self._failed(ref, run, error)]
-        if (account := str(answer.get("Account"))) != self.account:
+        if (account := str(answer.get("Account"))) != self.place.account:
             # another account knows none of our jobs, and all of them run on
             run.unreachable = True
-            text = f"the operator's credentials are of account {account}, {ref.job_name} is in {self.account}"
+            text = f"the operator's credentials are of account {account}, {ref.job_name} is in {self.place.account}"
             return [(ref, PlatformUnavailable(Reason.ROLE_NOT_USABLE, text, self._settings.sweep_interval))]
         log.warning("a training job is gone", extra={"run": ref.job_name})
         run.last = Observation(
@@ -181,7 +181,7 @@ class Sweep:
             stage="NotFound",
             observed_at=self._now(),
             reason=Reason.LOST,
-            failure_message=f"SageMaker in {self.region} does not know {ref.job_name}",
+            failure_message=f"SageMaker in {self.place.region} does not know {ref.job_name}",
             hint="it was deleted on AWS, or was never created; set a new runID to train again",
             progress=run.last.progress if run.last else None,
         )
@@ -201,7 +201,7 @@ class Sweep:
         more: dict[str, str] = {}
         while True:
             page = await self._caller.call(
-                "sagemaker", "ListTrainingJobs", self.region, account=self.account,
+                "sagemaker", "ListTrainingJobs", self.place,
                 NameContains=NAME_CONTAINS, MaxResults=PAGE, **query, **more,
             )  # fmt: skip
             for entry in page.get("TrainingJobSummaries", ()):

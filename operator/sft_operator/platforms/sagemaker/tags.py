@@ -15,9 +15,7 @@ async def read(caller: AWSCaller, ref: RunRef) -> dict[str, str]:
     tags: dict[str, str] = {}
     more: dict[str, str] = {}
     while True:
-        page = await caller.call(
-            "sagemaker", "ListTags", ref.region, account=ref.account, ResourceArn=_arn(ref), **more
-        )
+        page = await caller.call("sagemaker", "ListTags", ref.place, ResourceArn=_arn(ref), **more)
         tags |= {tag["Key"]: tag["Value"] for tag in page.get("Tags", ())}
         if not page.get("NextToken"):
             return tags
@@ -27,7 +25,7 @@ async def read(caller: AWSCaller, ref: RunRef) -> dict[str, str]:
 async def add(caller: AWSCaller, ref: RunRef, tags: Mapping[str, str]) -> None:
     """Raises AWSError."""
     sent = [{"Key": key, "Value": value} for key, value in tags.items()]
-    await caller.call("sagemaker", "AddTags", ref.region, account=ref.account, ResourceArn=_arn(ref), Tags=sent)
+    await caller.call("sagemaker", "AddTags", ref.place, ResourceArn=_arn(ref), Tags=sent)
 
 
 def users(tags: Mapping[str, str], *, besides: Mapping[str, str]) -> tuple[str, ...]:

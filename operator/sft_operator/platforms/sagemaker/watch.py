@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
+from ...api.place import Place
 from ...aws.caller import AWSCaller
 from ...aws.errors import AWSError
 from ..base import PlatformUnavailable, RunRef, RunState
@@ -21,7 +22,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class _Scope:
-    """When one (account, region) is looked at. Times are monotonic seconds."""
+    """When one place is looked at. Times are monotonic seconds."""
 
     sweep: Sweep
     last: float = float("-inf")
@@ -49,12 +50,12 @@ class Watch:
         runs: Callable[[], Collection[RunRef]],
         *,
         monotonic: Callable[[], float] = time.monotonic,
-        swept: Callable[[str, str], None] = lambda *_: None,
+        swept: Callable[[Place], None] = lambda *_: None,
     ) -> None:
         self._caller, self._settings, self._runs = caller, settings, runs
         self._monotonic, self._swept = monotonic, swept
         self._tick = min(settings.tick, settings.sweep_interval / 2)
-        self._scopes: dict[tuple[str, str], _Scope] = {}
+        self._scopes: dict[Place, _Scope] = {}
         self._logs: dict[RunRef, _Log] = {}
         self._news: asyncio.Queue[Item] = asyncio.Queue()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -76,18 +77,18 @@ class Watch:
     def _begin_what_is_due(self) -> None:
         refs = self._runs()
         now = self._monotonic()
-        places = {(ref.account, ref.region) for ref in refs}
+        places = {ref.place.shared for ref in refs}
         for place in self._scopes.keys() - places:
             if not self._scopes[place].looking:
                 del self._scopes[place]
         for place in places:
             scope = self._scopes.get(place)
             if scope is None:
-                scope = _Scope(Sweep(self._caller, self._settings, *place, monotonic=self._monotonic))
+                scope = _Scope(Sweep(self._caller, self._settings, place, monotonic=self._monotonic))
                 self._scopes[place] = scope
             if scope.looking:
                 continue  # the set of a sweep does not change under it
-            if scope.sweep.keep([ref for ref in refs if (ref.account, ref.region) == place]):
+            if scope.sweep.keep([ref for ref in refs if ref.place.shared == place]):
                 # a lone run costs one call: at once; of several, one list is made for all that came together
                 pause = self._settings.new_run_pause if len(scope.sweep.live) > 1 else 0.0
                 scope.next = min(scope.next, scope.last + pause)
@@ -104,7 +105,7 @@ class Watch:
             for item in news:
                 self._news.put_nowait(item)
             if not any(isinstance(seen, PlatformUnavailable) for _, seen in news):
-                self._swept(scope.sweep.account, scope.sweep.region)
+                self._swept(scope.sweep.place)
         except Exception:
             log.exception("a sweep failed; the next one comes at its time")
         finally:
@@ -123,10 +124,10 @@ class Watch:
     async def _read(self, sweep: Sweep, ref: RunRef, entry: _Log) -> None:
         try:
             if entry.stream is None:
-                entry.stream = await logs.stream_of(self._caller, ref.account, ref.region, ref.job_name)
+                entry.stream = await logs.stream_of(self._caller, ref.place, ref.job_name)
             if entry.stream is None:
                 return
-            lines = await logs.newest(self._caller, ref.account, ref.region, entry.stream, self._settings.log_lines)
+            lines = await logs.newest(self._caller, ref.place, entry.stream, self._settings.log_lines)
             figures = progress.parse(lines)
             item = sweep.progressed(ref, figures) if figures else None
             if item is not None:
