@@ -43,7 +43,8 @@ def install_chart(lab: Lab, *flags: str) -> None:
     ).stdout  # fmt: skip
     kept = "\n---\n".join(part for part in manifests.split("\n---\n") if "\nkind: Deployment\n" not in part)
     lab.kubectl("apply", "--server-side", "-f", "-", input=kept)
-    lab.kubectl("wait", "--for=condition=Established", "crd/sftjobs.sft-operator.dev", "--timeout=20s")
+    crds = ("crd/sftjobs.sft-operator.dev", "crd/sftprofiles.sft-operator.dev")
+    lab.kubectl("wait", "--for=condition=Established", *crds, "--timeout=20s")
 
 
 @dataclass

@@ -43,10 +43,11 @@ def upload_data(lab: Lab) -> None:
 
 
 def prepare(lab: Lab) -> None:
-    """Chart, data, and the failing end of examples/fails.yaml."""
+    """Chart, profile, data, and the failing end of examples/fails.yaml."""
     if lab.aws_endpoint is None:
         raise LabError("this lab was started without the simulated AWS: start it without --without-aws")
     install_chart(lab)
+    lab.kubectl("apply", "-f", str(EXAMPLES / "profiles" / "ml-team.yaml"))
     upload_data(lab)
     Sim(lab.aws_endpoint).script(
         "sft-fails-*",

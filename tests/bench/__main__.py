@@ -21,8 +21,8 @@ from sft_lab.awssim.control import Sim
 from sft_lab.cluster.api import Administrator
 from sft_lab.cluster.lab import Lab
 from sft_lab.cluster.startup import start_lab
-from sft_lab.installation import ROOT, Operator, install_chart, start_operator
-from sft_lab.quickstart import upload_data
+from sft_lab.installation import ROOT, Operator, start_operator
+from sft_lab.quickstart import prepare
 from tests.cluster.story import wait_for
 from tests.manifests import nova_lite_2_lora
 
@@ -43,8 +43,7 @@ PATH = "/apis/sft-operator.dev/v1alpha1/namespaces/ml-team/sftjobs"
 
 def main() -> int:
     with tempfile.TemporaryDirectory(prefix="sft-bench-") as scratch, start_lab(Path(scratch) / "lab") as lab:
-        install_chart(lab)
-        upload_data(lab)
+        prepare(lab)
         assert lab.aws_endpoint
         aws = Sim(lab.aws_endpoint)
         figures: dict[str, Any] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Iterator
 
@@ -13,7 +14,7 @@ from sft_lab.cluster.startup import start_lab
 from sft_lab.installation import install_chart, start_operator
 from sft_lab.quickstart import upload_data
 from tests.cluster.kubectl import Kubectl
-from tests.cluster.story import PACE, SETTINGS, World
+from tests.cluster.story import OPEN_PROFILE, PACE, SETTINGS, World
 
 
 @pytest.fixture(scope="session")
@@ -53,6 +54,7 @@ def operated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """A second lab, with the operator running in it as the chart's ServiceAccount and the examples' data in S3."""
     with start_lab(tmp_path_factory.mktemp("operated") / "lab") as lab:
         install_chart(lab)
+        lab.kubectl("apply", "-f", "-", input=json.dumps(OPEN_PROFILE))
         upload_data(lab)
         assert lab.aws_endpoint
         operator = start_operator(lab, settings=SETTINGS)

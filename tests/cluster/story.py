@@ -36,7 +36,19 @@ SETTINGS = {
     "SFT_DESCRIBE_RATE": "100",
     "SFT_CREATE_RATE": "50",
     "SFT_LOG_RATE": "50",
+    "SFT_REQUIRE_PROFILE": "false",
 }
+
+OPEN_PROFILE: Manifest = {
+    "apiVersion": "sft-operator.dev/v1alpha1",
+    "kind": "SFTProfile",
+    "metadata": {"name": "open"},
+    "spec": {
+        "namespaces": {"selector": {}},
+        "allowed": {"roleARNs": ["*"], "uriPrefixes": ["s3://"], "images": ["*"]},
+    },
+}
+"""Under which most stories play: it gives nothing and allows everything."""
 
 
 def unchecked(edits: Mapping[str, Any] | None = None, /, *, name: str = "nova-lite-2-lora") -> Manifest:

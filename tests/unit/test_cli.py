@@ -15,6 +15,7 @@ from tests.manifests import nova_lite_2_lora
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = sorted((ROOT / "examples").glob("*.yaml"))
+PROFILE = ROOT / "examples" / "profiles" / "ml-team.yaml"
 WRONG = nova_lite_2_lora({"sageMaker.training.instanceCount": 5}, name="wrong")
 
 
@@ -47,8 +48,25 @@ class TestValidate:
 
     @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
     def test_every_example_is_valid(self, example: Path) -> None:
-        answer = sft("validate", "--rows", "10000", str(example))
+        answer = sft("validate", "--rows", "10000", "-n", "ml-team", str(PROFILE), str(example))
         assert answer.exit_code == 0, answer.output
+
+    def test_a_job_that_leaves_something_to_a_profile_is_told_where_to_find_it(self) -> None:
+        answer = sft("validate", str(ROOT / "examples" / "nova-lite-2-lora.yaml"))
+        assert answer.exit_code == 1
+        for field in ("sageMaker.region", "sageMaker.roleARN", "output.uri"):
+            assert f"error: spec.{field}: is missing: write it, or take an SFTProfile that gives it" in answer.output
+
+    def test_a_job_outside_its_profile_is_refused_with_the_rule(self) -> None:
+        foreign = nova_lite_2_lora({"dataset.train.uri": "s3://acme-other-team/train.jsonl"})
+        answer = sft("validate", "-n", "ml-team", str(PROFILE), "-", stdin=text(foreign))
+        assert answer.exit_code == 1
+        assert (
+            "error: spec.dataset.train.uri: s3://acme-other-team/train.jsonl is not below an allowed prefix "
+            "(s3://acme-ml-team/) (SFTProfile ml-team, allowed.uriPrefixes)"
+        ) in answer.output
+        answer = sft("validate", "-n", "other", str(PROFILE), "-", stdin=text(nova_lite_2_lora()))
+        assert "no SFTProfile serves namespace other" in answer.output
 
     def test_a_job_that_cannot_be_launched_is_refused_with_field_and_reason(self, wrong: str) -> None:
         answer = sft("validate", wrong)
