@@ -13,8 +13,8 @@ import yaml
 from sft_operator.controller.settings import Settings
 
 VALUES = Path(__file__).resolve().parent.parent / "charts" / "sft-operator" / "values.yaml"
-OWN_VALUES = ("identity_scope", "require_profile", "pause_launches", "namespaces")
-"""Settings that values of their own set; said in `config` too, they would lose without a word."""
+OWN_VALUES = ("identity_scope", "require_profile", "pause_launches", "namespaces", "lease_name", "lease_namespace")
+"""Settings that the chart itself sets; said in `config` too, they would lose without a word."""
 
 Schema = dict[str, Any]
 _TYPES = {bool: "boolean", int: "integer", str: "string", list: "array", dict: "object"}

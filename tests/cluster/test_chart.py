@@ -138,6 +138,7 @@ def test_a_key_that_the_chart_does_not_know_is_refused_with_its_place(lab: Lab) 
     ("caBundle.configMap=a,caBundle.secret=b", "name a configMap or a secret, not both"),
     ("metrics.serviceMonitor.enabled=true,metrics.service=false", "needs metrics.service"),
     ("serviceAccount.create=false", "serviceAccount.name is required"),
+    ("config.leadership=Alone", "the old and the new process of an update"),
 ])  # fmt: skip
 def test_a_value_that_cannot_work_is_refused_before_anything_is_installed(lab: Lab, flag: str, told: str) -> None:
     answer = lab.helm("template", RELEASE, CHART, *SCOPE, "--set", flag, check=False)
