@@ -16,7 +16,7 @@ from sft_lab.awssim.control import Sim
 from sft_operator.api.identity import fingerprint
 from sft_operator.api.sftjob import SFTJobSpec
 from sft_operator.api.status import DatasetStatus
-from sft_operator.aws.caller import AWSCaller, CallerSettings, Rate
+from sft_operator.aws.caller import AWSCaller, CallerSettings, Observer, Rate
 from sft_operator.aws.sessions import Clients, ClientSettings
 from sft_operator.platforms.base import JobView, Plan
 from sft_operator.platforms.sagemaker.platform import SageMakerPlatform
@@ -103,15 +103,21 @@ def simulated_aws() -> Iterator[Sim]:
 
 
 @contextlib.contextmanager
-def lab(sim: Sim, settings: SageMakerSettings | None = None, clients: ClientSettings | None = None) -> Iterator[Lab]:
+def lab(
+    sim: Sim,
+    settings: SageMakerSettings | None = None,
+    clients: ClientSettings | None = None,
+    observe: Observer = lambda *_: None,
+) -> Iterator[Lab]:
     """A platform with a bucket, two data objects and a role, on a simulation with nothing else in it."""
     sim.reset()
     calls: list[tuple[str, str, str]] = []
-    caller = AWSCaller(
-        Clients(clients),
-        NO_LIMITS,
-        observe=lambda service, operation, code, _: calls.append((service, operation, code)),
-    )
+
+    def observed(service: str, operation: str, code: str, seconds: float) -> None:
+        calls.append((service, operation, code))
+        observe(service, operation, code, seconds)
+
+    caller = AWSCaller(Clients(clients), NO_LIMITS, observe=observed)
     made = Lab(sim, caller, SageMakerPlatform(caller, default_catalogue(), settings, identity_scope="lab"), calls)
     made.s3().create_bucket(Bucket=BUCKET)
     made.put("train.jsonl")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import gzip
 import os
 import signal
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,23 +15,13 @@ import pytest
 
 from sft_lab.awssim.control import Sim
 from sft_operator.api.reasons import Reason
-from sft_operator.platforms.base import CheckOutcome, PlatformUnavailable
+from sft_operator.controller.metrics import Metrics
+from sft_operator.controller.store import Store
+from sft_operator.platforms.base import CheckOutcome, PlatformUnavailable, ProfileUse
 from sft_operator.platforms.sagemaker import check, check_worker
-from tests.sagemaker_lab import BUCKET, ROWS, Lab, lab, simulated_aws, until, view
+from tests.sagemaker_lab import BUCKET, ROWS, Lab, lab, until, view
 
 WRONG_ROW = b'{"schemaVersion": "bedrock-conversation-2024", "messages": []}\n'
-
-
-@pytest.fixture(scope="module")
-def sim() -> Iterator[Sim]:
-    with simulated_aws() as sim:
-        yield sim
-
-
-@pytest.fixture
-def aws(sim: Sim) -> Iterator[Lab]:
-    with lab(sim) as made:
-        yield made
 
 
 @pytest.fixture
@@ -64,6 +54,36 @@ async def test_a_right_data_set_gives_its_facts_from_a_process_of_its_own(aws: L
     assert await aws.platform.still_as_checked(view(), outcome.facts)
 
 
+async def test_the_calls_of_that_process_are_in_the_metric_of_aws_calls(sim: Sim) -> None:
+    metrics = Metrics(Store(), lambda: 0, lambda: None)
+    with lab(sim, observe=metrics.aws_call) as aws:
+        await aws.platform.check(view())
+        sim.fail("GetObject", code="AccessDenied", status=403, times=None)
+        await aws.platform.check(view())
+
+    def counted(operation: str, code: str) -> float | None:
+        labels = {"service": "s3", "operation": operation, "code": code}
+        return metrics.registry.get_sample_value("sft_aws_calls_total", labels)
+
+    # two objects, twice: the second time the first of them may not be read, and no more is asked for
+    assert (counted("HeadBucket", "OK"), counted("HeadObject", "OK")) == (4, 4)
+    assert (counted("GetObject", "OK"), counted("GetObject", "AccessDenied")) == (2, 1)
+    seconds = metrics.registry.get_sample_value("sft_aws_call_seconds_sum", {"service": "s3", "operation": "GetObject"})
+    assert seconds is not None
+    assert seconds > 0
+
+
+async def test_a_profile_can_keep_every_word_of_the_data_out_of_the_outcome(aws: Lab) -> None:
+    aws.put("train.jsonl", b'{"my secret": 1}\n')
+    shown = await aws.platform.check(view())
+    use = ProfileUse(name="ml-team", generation=1, data_excerpts=False)
+    hidden = await aws.platform.check(dataclasses.replace(view(), profile=use))
+    assert "my secret" in str(shown)
+    assert hidden.facts is not None
+    assert hidden.facts.errors
+    assert "my secret" not in str(hidden)
+
+
 async def test_a_process_killed_while_it_reads_is_trouble_that_passes(sim: Sim) -> None:
     with lab(sim) as aws:
         await aws.platform.check(view())  # the process is there
@@ -93,11 +113,12 @@ async def test_the_process_ends_after_it_was_idle(sim: Sim) -> None:
 
 _PARENT = """
 import asyncio
+from sft_operator.api.place import Place
 from sft_operator.platforms.sagemaker.check import DatasetChecks
 async def main():
     checks = DatasetChecks(processes=1, idle=60)
     try:
-        await checks._read([], "us-east-1")
+        await checks._read([], Place("", "us-east-1"), True)
     finally:
         print(*checks._pool._processes, flush=True)
         await asyncio.sleep(60)

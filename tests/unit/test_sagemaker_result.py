@@ -2,27 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from sft_lab.awssim.control import Sim
 from sft_operator.platforms.base import Observation, PlatformUnavailable, Result
 from sft_operator.platforms.sagemaker.sweep import Sweep
-from tests.sagemaker_lab import BUCKET, Lab, lab, simulated_aws, view
-
-
-@pytest.fixture(scope="module")
-def sim() -> Iterator[Sim]:
-    with simulated_aws() as sim:
-        yield sim
-
-
-@pytest.fixture
-def aws(sim: Sim) -> Iterator[Lab]:
-    with lab(sim) as made:
-        yield made
+from tests.sagemaker_lab import BUCKET, Lab, view
 
 
 async def run(aws: Lab, before_result: Any = None, **script: Any) -> tuple[str, Result]:

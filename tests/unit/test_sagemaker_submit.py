@@ -15,19 +15,7 @@ from sft_operator.api.status import DatasetFile, DatasetStatus
 from sft_operator.aws.sessions import ClientSettings
 from sft_operator.platforms.base import JobView, Plan, PlatformUnavailable, SubmitKind, SubmitOutcome
 from sft_operator.platforms.sagemaker.existing import outcome
-from tests.sagemaker_lab import BUCKET, Lab, lab, simulated_aws, view
-
-
-@pytest.fixture(scope="module")
-def sim() -> Iterator[Sim]:
-    with simulated_aws() as sim:
-        yield sim
-
-
-@pytest.fixture
-def aws(sim: Sim) -> Iterator[Lab]:
-    with lab(sim) as made:
-        yield made
+from tests.sagemaker_lab import BUCKET, Lab, lab, view
 
 
 @pytest.fixture

@@ -78,7 +78,7 @@ class AWSCaller:
     ) -> None:
         self.clients = clients or Clients()
         self._settings = settings or CallerSettings()
-        self._observe = observe or (lambda *_: None)
+        self.observe = observe or (lambda *_: None)
         self._pools = {
             Purpose.ACT: ThreadPoolExecutor(self._settings.threads, thread_name_prefix="aws"),
             Purpose.POLL: ThreadPoolExecutor(self._settings.poll_threads, thread_name_prefix="aws-poll"),
@@ -156,4 +156,4 @@ class AWSCaller:
             code = error.code
             raise
         finally:
-            self._observe(service, operation, code, time.perf_counter() - began)
+            self.observe(service, operation, code, time.perf_counter() - began)

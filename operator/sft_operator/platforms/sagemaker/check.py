@@ -12,6 +12,8 @@ from ...api.place import Place
 from ...api.reasons import Reason
 from ...api.sftjob import DatasetCheck
 from ...api.status import DatasetFile, DatasetStatus
+from ...aws.caller import Observer
+from ...aws.counted import Calls
 from ...aws.errors import AWSError, ErrorClass, classify
 from ...aws.identity import object_arn
 from ...aws.objects import S3Uri
@@ -30,8 +32,9 @@ _LINE = 1000
 class DatasetChecks:
     """Processes are started on demand, at most `processes`, and ended `idle` seconds after the last check."""
 
-    def __init__(self, *, processes: int, idle: float) -> None:
-        self._processes, self._idle = processes, idle
+    def __init__(self, *, processes: int, idle: float, observe: Observer = lambda *_: None) -> None:
+        """`observe` is told of the calls that the processes made."""
+        self._processes, self._idle, self._observe = processes, idle, observe
         self._pool: ProcessPoolExecutor | None = None
         self._working = 0
         self._ending: asyncio.TimerHandle | None = None
@@ -45,7 +48,11 @@ class DatasetChecks:
             Wanted(entry.uri, "train" if entry.channel == "train" else "validation", entry.field, data.format.value)
             for entry, data in zip(data_objects(spec), declared, strict=True)
         ]
-        answer = await self._read(wanted, place)
+        excerpts = job.profile is None or job.profile.data_excerpts
+        answer, calls = await self._read(wanted, place, excerpts)
+        for (service, operation, code), (number, seconds) in calls.made.items():
+            for _ in range(number):
+                self._observe(service, operation, code, seconds / number)
         if isinstance(answer, Unreadable):
             return CheckOutcome(None, _unreadable(answer, place.region))
         return _outcome(answer, warn_only=spec.dataset.check is DatasetCheck.WARN)
@@ -57,7 +64,7 @@ class DatasetChecks:
             self._pool.shutdown(wait=False, cancel_futures=True)
             self._pool = None
 
-    async def _read(self, wanted: list[Wanted], place: Place) -> Read | Unreadable:
+    async def _read(self, wanted: list[Wanted], place: Place, excerpts: bool) -> tuple[Read | Unreadable, Calls]:
         loop = asyncio.get_running_loop()
         if self._ending is not None:
             self._ending.cancel()
@@ -70,7 +77,7 @@ class DatasetChecks:
         pool = self._pool
         self._working += 1
         try:
-            return await loop.run_in_executor(pool, check_worker.read, wanted, place)
+            return await loop.run_in_executor(pool, check_worker.read, wanted, place, excerpts)
         except BrokenProcessPool as error:
             if self._pool is pool:
                 self._pool = None

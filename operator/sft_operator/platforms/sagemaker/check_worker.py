@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from ...api.place import Place
 from ...aws.answers import answered, from_answer
+from ...aws.counted import Calls, CountedClient
 from ...aws.errors import AWSError
 from ...aws.objects import Head, S3Object, S3Uri, head
 from ...aws.sessions import Clients, Purpose
@@ -65,9 +66,15 @@ def _end_after(parent: Any) -> None:
     os._exit(1)
 
 
-def read(wanted: Sequence[Wanted], place: Place) -> Read | Unreadable:
-    """Reads every object once. What AWS refuses is answered, not raised; anything else is a bug and is raised."""
-    client, region = _CLIENTS.get("s3", place.region, Purpose.POLL, place.access), place.region
+def read(wanted: Sequence[Wanted], place: Place, excerpts: bool) -> tuple[Read | Unreadable, Calls]:
+    """Reads every object once; beside the answer the calls that were made, for the metrics of the process that asked.
+    What AWS refuses is answered, not raised; anything else is a bug and is raised."""
+    calls = Calls()
+    client = CountedClient(_CLIENTS.get("s3", place.region, Purpose.POLL, place.access), calls)
+    return _read(client, wanted, place.region, excerpts), calls
+
+
+def _read(client: Any, wanted: Sequence[Wanted], region: str, excerpts: bool) -> Read | Unreadable:
     heads: list[Head] = []
     for entry in wanted:
         found = _head(client, entry, region)
@@ -80,7 +87,7 @@ def read(wanted: Sequence[Wanted], place: Place) -> Read | Unreadable:
         for reader, entry, known in zip(readers, wanted, heads, strict=True)
     ]
     try:
-        return Read(check(files), tuple(heads))
+        return Read(check(files, excerpts=excerpts), tuple(heads))
     except (AWSError, ShortReadError) as error:
         broken = next((reader for reader in readers if reader.failed), readers[0])
         if isinstance(error, ShortReadError) or error.code in ("PreconditionFailed", "InvalidRange", "412"):

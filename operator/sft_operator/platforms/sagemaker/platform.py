@@ -50,7 +50,9 @@ class SageMakerPlatform:
         self._settings = settings or SageMakerSettings()
         self._scope, self._swept = identity_scope, swept
         self._submitter = Submitter(caller)
-        self._checks = DatasetChecks(processes=self._settings.check_processes, idle=self._settings.check_idle)
+        self._checks = DatasetChecks(
+            processes=self._settings.check_processes, idle=self._settings.check_idle, observe=caller.observe
+        )
 
     def plan(self, job: JobView, facts: DatasetStatus | None) -> Plan | Refusal:
         return plan.make_plan(job, facts, self._catalogue)
