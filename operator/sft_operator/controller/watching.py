@@ -31,6 +31,8 @@ BLIND_LOOKS = 3
 ADMITTED_SECONDS = 15.0
 """Between two looks at which of our namespaces may be watched; well below the minute after which kopf gives up."""
 CLOSING_SECONDS = 3.0
+NOT_FOUND = 404
+"""kopf gives up its watch with it when a CRD goes between two of its looks at what is served."""
 LOGIN_PAUSE = 1.0
 """Seconds between repeated logins: without it kopf logs in hundreds of times a second while the answer is 401."""
 
@@ -79,7 +81,11 @@ class Watching:
             for task in (stopping, blind, moved):
                 task.cancel()
             if ended.done() and not stop.is_set():
-                raise RuntimeError(f"the watch ended: {ended.exception() or 'without an error'}")
+                error = ended.exception()
+                if getattr(error, "status", None) != NOT_FOUND:
+                    raise RuntimeError(f"the watch ended: {error or 'without an error'}")
+                why = "the CRD was deleted while it was watched"
+                await asyncio.sleep(LOGIN_PAUSE)
             end.set()
             with suppress(asyncio.TimeoutError, Exception):
                 await asyncio.wait_for(ended, CLOSING_SECONDS)
