@@ -28,6 +28,7 @@ from tests.cluster.story import BRIEF, unchecked, wait_for
 CRASH_BOUND, SIGTERM_BOUND = 17.0, 3.0
 HOUR = 1
 EXIT_SECONDS = 14.0
+APPLY_EVERY = 2.0
 TABLE = ROOT / "build" / "leadership.txt"
 
 
@@ -46,7 +47,7 @@ class Row:
 
 @dataclass
 class Stage:
-    """A lab in which a new job is applied every second, a leader, and one that stands by."""
+    """A lab in which a new job is applied every two seconds, a leader, and one that stands by."""
 
     lab: Lab
     aws: Sim
@@ -57,6 +58,7 @@ class Stage:
     rows: list[Row] = field(default_factory=list)
     applied: list[str] = field(default_factory=list)
     stopped: threading.Event = field(default_factory=threading.Event)
+    paused: threading.Event = field(default_factory=threading.Event)
 
     def calls_of(self, replica: Replica, since: int = 0) -> list[Call]:
         return self.aws.calls(caller=replica.key, since=since)
@@ -72,8 +74,8 @@ class Stage:
         at = self.aws.calls()[-1].seq
         wait_for("the leader acts", lambda: self.calls_of(old, since=at))
         assert self.calls_of(new) == [], "one that stands by asks nothing of AWS"
-        struck = time.time()
         fault(old)
+        struck = time.time()
         third = Replica(self.lab, self.started, next_clock)
         self.started += 1
         wait_for(f"{scenario}: another acts", lambda: self.calls_of(new), seconds=2 * CRASH_BOUND, told=self._logs)
@@ -95,11 +97,26 @@ class Stage:
         assert not row.two
         assert row.taken_over <= row.bound
 
+    def until_done(self) -> None:
+        """Waits until every job has succeeded but the long one."""
+
+        def phases() -> list[str]:
+            listed = self.lab.kubectl("-n", self.namespace, "get", "sft", "-o", "jsonpath={.items[*].status.phase}")
+            return sorted(listed.stdout.split())
+
+        wait_for(
+            "every job has succeeded but the long one",
+            lambda: phases() == ["Running", *["Succeeded"] * len(self.applied)],
+            told=lambda: str(phases()),
+        )
+
     def apply_jobs(self) -> None:
         """One job after another, in a thread of its own, until `stopped`."""
         administrator = Administrator(self.lab.layout.tls)
         path = f"/apis/sft-operator.dev/v1alpha1/namespaces/{self.namespace}/sftjobs"
-        while not self.stopped.wait(1.0):
+        while not self.stopped.wait(APPLY_EVERY):
+            if self.paused.is_set():
+                continue
             name = f"job-{len(self.applied)}"
             status, answer = administrator.call(self.lab.ports["kube-apiserver"], "POST", path, unchecked(name=name))
             assert status == 201, answer
@@ -168,8 +185,18 @@ def test_refused_by_the_api_server_the_leader_ends_before_another_acts(stage: St
     assert old.said("leadership is lost")
 
 
-def test_a_process_that_was_frozen_does_nothing_when_it_wakes(stage: Stage) -> None:
-    old = stage.scene("process frozen (SIGSTOP)", lambda leader: leader.signal(signal.SIGSTOP))
+def test_a_process_that_was_frozen_begins_nothing_when_it_wakes(stage: Stage) -> None:
+    """Frozen between two looks: of a request that is half sent, nothing but its name keeps the other half harmless."""
+    stage.paused.set()
+    stage.until_done()
+
+    def freeze(leader: Replica) -> None:
+        at = stage.aws.calls()[-1].seq
+        wait_for("a look was answered", lambda: [call.status for call in stage.calls_of(leader, since=at)] == [200])
+        leader.signal(signal.SIGSTOP)
+        stage.paused.clear()
+
+    old = stage.scene("process frozen (SIGSTOP)", freeze)
     assert not old.ended
     at = stage.aws.calls()[-1].seq
     old.signal(signal.SIGCONT)
@@ -195,18 +222,7 @@ def test_in_all_of_it_every_job_was_launched_once_and_nobody_acted_beside_anothe
     stage: Stage, capsys: pytest.CaptureFixture[str]
 ) -> None:
     stage.stopped.set()
-
-    def phases() -> list[str]:
-        listed = stage.lab.kubectl(
-            "-n", stage.namespace, "get", "sft", "-o", "jsonpath={.items[*].status.phase}"
-        ).stdout
-        return sorted(listed.split())
-
-    wait_for(
-        "every job has succeeded but the long one",
-        lambda: phases() == ["Running", *["Succeeded"] * len(stage.applied)],
-        told=lambda: str(phases()),
-    )
+    stage.until_done()
     created = [call.name for call in stage.aws.calls("CreateTrainingJob") if call.committed]
     assert len(created) == len(set(created)) == len(stage.applied) + 1
     callers = [call.caller for call in stage.aws.calls() if call.caller.startswith("AKIAREPLICA")]

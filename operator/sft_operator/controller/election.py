@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 RENEW_EVERY = 2.0
 """Between two renewals by the leader."""
-LOOK_EVERY = 1.0
+LOOK_EVERY = 0.5
 """Between two looks of a replica that stands by: so much later than it happened may the last renewal be noticed."""
 RETRY_AFTER = 0.5
 """After a renewal that was not answered."""
