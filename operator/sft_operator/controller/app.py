@@ -16,6 +16,7 @@ from ..aws.sessions import Clients
 from ..platforms.sagemaker.platform import SageMakerPlatform
 from ..platforms.sagemaker.settings import SageMakerSettings
 from ..recipes.catalogue import load_catalogue
+from .access import Access
 from .engine import Engine
 from .kube import Kube, KubeError
 from .leadership import Leadership, leadership
@@ -49,7 +50,11 @@ async def run(settings: Settings) -> int:
     profiles = Profiles(lambda: queue.add_all(store.unsubmitted()))
     sweeps = SweepClock()
     metrics = Metrics(
-        store, lambda: len(queue), lambda: sweeps.age(store.places(platform)), leads=lambda: leading.leads
+        store,
+        lambda: len(queue),
+        lambda: sweeps.age(store.places(platform)),
+        leads=lambda: leading.leads,
+        namespaces=settings.metrics_namespaces,
     )
     caller = AWSCaller(Clients(may_send=leading.may_send), _caller_settings(settings), observe=metrics.aws_call)
     platform = SageMakerPlatform(
@@ -61,7 +66,8 @@ async def run(settings: Settings) -> int:
     )
     watching = Watching(feeder(store, profiles, queue), kube.served, kube.admitted if settings.namespaces else None)
     health = Health(lambda: watching.open, lambda: leading.trouble)
-    runner, port = await serve(health, metrics, host=settings.http_host, port=settings.http_port)
+    access = Access(lambda token: kube.may_get(token, "/metrics")) if settings.metrics_auth == "TokenReview" else None
+    runner, port = await serve(health, metrics, host=settings.http_host, port=settings.http_port, access=access)
     log.info("probes and metrics on port %d; identity scope %s", port, settings.identity_scope)
     engine = Engine(
         kube=kube,

@@ -200,6 +200,22 @@ class Kube:
             self._core.create_namespaced_event(metadata["namespace"], document, _request_timeout=self._timeout)
         )
 
+    async def may_get(self, token: str, path: str) -> bool:
+        """Whether the API server knows this bearer token, and lets its user get this path of any server."""
+        document: Any = {"spec": {"token": token}}
+        review = await self._call(
+            client.AuthenticationV1Api(self._api).create_token_review(document, _request_timeout=self._timeout)
+        )
+        user = review.status.user if review.status and review.status.authenticated else None
+        if user is None:
+            return False
+        who = {"user": user.username, "uid": user.uid, "groups": user.groups, "extra": user.extra}
+        document = {"spec": {**who, "nonResourceAttributes": {"path": path, "verb": "get"}}}
+        asked = await self._call(
+            client.AuthorizationV1Api(self._api).create_subject_access_review(document, _request_timeout=self._timeout)
+        )
+        return bool(asked.status and asked.status.allowed)
+
     async def _patched(self, request: Awaitable[Any]) -> Mapping[str, Any]:
         body: Mapping[str, Any] = await self._call(request)
         return body

@@ -1,7 +1,8 @@
-"""Prometheus metrics; labels are bounded by namespaces, phases, operations and error codes."""
+"""Prometheus metrics; labels are bounded by phases, operations and error codes, and name no tenant unless that is asked for."""
 
 from __future__ import annotations
 
+from collections import Counter as Counts
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -20,10 +21,14 @@ class Metrics:
         queue_depth: Callable[[], int],
         sweep_age: Callable[[], float | None],
         leads: Callable[[], bool] = lambda: True,
+        *,
+        namespaces: bool = False,
     ) -> None:
+        """`namespaces` adds them as a label of sft_jobs."""
         disable_created_metrics()  # type: ignore[no-untyped-call]  # a series of time stamps beside each counter
         self.registry = CollectorRegistry()
         self._store, self._queue_depth, self._sweep_age, self._leads = store, queue_depth, sweep_age, leads
+        self._namespaces = namespaces
         self.reconcile_seconds = Histogram(
             "sft_reconcile_seconds", "Time of one pass over one job.", registry=self.registry
         )
@@ -54,9 +59,12 @@ class Metrics:
         return generate_latest(self.registry)
 
     def gauges(self) -> Iterator[GaugeMetricFamily]:
-        jobs = GaugeMetricFamily("sft_jobs", "SFTJobs by phase.", labels=["namespace", "phase"])
-        for (namespace, phase), count in self._store.phases().items():
-            jobs.add_metric([namespace, phase], count)
+        names = ["namespace", "phase"] if self._namespaces else ["phase"]
+        jobs, counts = GaugeMetricFamily("sft_jobs", "SFTJobs by phase.", labels=names), Counts[tuple[str, ...]]()
+        for place, count in self._store.phases().items():
+            counts[place[-len(names) :]] += count
+        for labels, count in counts.items():
+            jobs.add_metric(labels, count)
         yield jobs
         yield GaugeMetricFamily("sft_queue_depth", "Jobs that wait for a worker.", value=self._queue_depth())
         yield GaugeMetricFamily("sft_leader", "1 where this process acts, 0 where it stands by.", value=self._leads())

@@ -90,6 +90,14 @@ class Settings(BaseSettings):
     kubernetes_timeout: float = Field(15, gt=0, description="Longest wait for one answer of the API server.")
     http_host: str = Field("0.0.0.0", description="Address of /healthz, /readyz and /metrics.")  # noqa: S104
     http_port: int = Field(8080, ge=0, le=65535, description="Port of /healthz, /readyz and /metrics.")
+    metrics_auth: Literal["None", "TokenReview"] = Field(
+        "None",
+        description="Who may read /metrics. None: whoever reaches the port. TokenReview: bearers of a token whose user may "
+        "get the non-resource URL /metrics.",
+    )
+    metrics_namespaces: bool = Field(
+        False, description="Whether sft_jobs has a series for each namespace; names of namespaces may tell of tenants."
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least level that is logged.")
     log_format: Literal["json", "text"] = Field("json", description="json: one object a line; text: for people.")
     catalogue_dir: Path | None = Field(
