@@ -9,6 +9,9 @@ _PARTITIONS = {
 }
 _COMMERCIAL = ("aws", "console.aws.amazon.com")
 
+TRAINING_LOG_GROUP = "/aws/sagemaker/TrainingJobs"
+"""CloudWatch log group of all training jobs of an account and region."""
+
 
 def partition(region: str) -> str:
     return _of(region)[0]
@@ -23,6 +26,11 @@ def console_host(region: str) -> str:
 def account_of(role_arn: str) -> str:
     """The account in an IAM role's ARN. PassRole never crosses accounts, so it is the account of the run."""
     return role_arn.split(":")[4]
+
+
+def partition_of(arn: str) -> str:
+    """The partition that an ARN is of."""
+    return arn.split(":")[1]
 
 
 def training_job_arn(account: str, region: str, name: str) -> str:

@@ -1,10 +1,10 @@
-"""The `sft` command (also `kubectl sft`): checks and shows, without a cluster and without AWS."""
+"""The `sft` command (also `kubectl sft`): the group, and what checks and shows jobs without a cluster and without AWS."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import Any
 
 import click
 
@@ -17,20 +17,25 @@ from ..api.status import DatasetStatus
 from ..platforms.base import JobView, Plan, Refusal
 from ..policy.profiles import Profile
 from ..policy.ruling import Policy, rule
-from .manifest import Manifest, read
+from .files import load
+from .manifest import Manifest
+from .setup import setup
 from .terminal import say
 
 EXIT_REFUSED = 1
-EXIT_UNREADABLE = 2
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="sft")
 def main() -> None:
-    """Supervised fine-tuning jobs on Kubernetes: check a job, see what it would launch.
+    """Supervised fine-tuning jobs on Kubernetes: check a job, see what it would launch, set up AWS, look what is wrong.
 
-    Exit codes: 0 all is well, 1 a job is refused, 2 a file cannot be read or the command is wrong.
+    Exit codes: 0 all is well, 1 a job is refused or a permission is missing, 2 a file cannot be read or the command is
+    wrong.
     """
+
+
+main.add_command(setup)
 
 
 def _options(command: Callable[..., None]) -> Callable[..., None]:
@@ -122,15 +127,7 @@ def _planned(
 ) -> list[tuple[Manifest, Plan | Refusal | None]]:
     """Every job of the files with its plan, or why there is none (None: the manifest itself is wrong, or a profile's).
     The SFTProfiles among the files count as all there are."""
-    manifests: list[Manifest] = []
-    try:
-        for path in files:
-            found = list(read(path, namespace=namespace))
-            if not found:
-                _unreadable(f"{path}: no SFTJob in it")
-            manifests += found
-    except (OSError, yaml12.YAMLError) as error:
-        _unreadable(str(error))
+    manifests = load(files, namespace)
     profiles = [Profile(m.name, 0, m.spec) for m in manifests if isinstance(m.spec, SFTProfileSpec)]
     facts = DatasetStatus(rows=rows) if rows else None
     return [
@@ -166,8 +163,3 @@ def _plan(
     )
     plan = make_plan(view, facts, default_catalogue())
     return plan if isinstance(plan, Refusal) else ruling.refuses(plan) or plan
-
-
-def _unreadable(why: str) -> NoReturn:
-    say(f"sft: {why}", err=True)
-    sys.exit(EXIT_UNREADABLE)

@@ -5,14 +5,13 @@ from __future__ import annotations
 from ...api.place import Place
 from ...aws.caller import AWSCaller
 from ...aws.errors import AWSError, ErrorClass, classify
+from ...aws.identity import TRAINING_LOG_GROUP
 from .progress import Line
-
-GROUP = "/aws/sagemaker/TrainingJobs"
 
 
 def command(region: str, job_name: str) -> str:
     """What a user types to see the log. The slash keeps job-1 from matching job-10."""
-    return f"aws logs tail {GROUP} --log-stream-name-prefix {job_name}/ --region {region}"
+    return f"aws logs tail {TRAINING_LOG_GROUP} --log-stream-name-prefix {job_name}/ --region {region}"
 
 
 async def stream_of(caller: AWSCaller, place: Place, job_name: str) -> str | None:
@@ -20,7 +19,9 @@ async def stream_of(caller: AWSCaller, place: Place, job_name: str) -> str | Non
     Raises AWSError."""
     prefix = f"{job_name}/"
     try:
-        answer = await caller.call("logs", "DescribeLogStreams", place, logGroupName=GROUP, logStreamNamePrefix=prefix)
+        answer = await caller.call(
+            "logs", "DescribeLogStreams", place, logGroupName=TRAINING_LOG_GROUP, logStreamNamePrefix=prefix
+        )
     except AWSError as error:
         if classify(error).error_class is ErrorClass.NOT_FOUND:
             return None
@@ -36,7 +37,7 @@ async def newest(caller: AWSCaller, place: Place, stream: str, limit: int) -> li
     try:
         answer = await caller.call(
             "logs", "GetLogEvents", place,
-            logGroupName=GROUP, logStreamName=stream, limit=limit, startFromHead=False,
+            logGroupName=TRAINING_LOG_GROUP, logStreamName=stream, limit=limit, startFromHead=False,
         )  # fmt: skip
     except AWSError as error:
         if classify(error).error_class is ErrorClass.NOT_FOUND:
