@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 LAB_DIR ?= .lab
 PYTEST_ARGS ?=
+# two at a time, a file never split: its tests may share a lab, and tell a story in their order
+WORKERS := --numprocesses=2 --dist=loadfile
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 
 .DEFAULT_GOAL := help
@@ -31,8 +33,8 @@ lab-down: $(VENV)/.installed ## ends what `make lab` started
 
 test: lint ## everything that must hold: lint, unit, contract and cluster tests
 	$(BIN)/sft-lab binaries
-	$(BIN)/python -m pytest $(PYTEST_ARGS) --cov=sft_operator --cov-report=term:skip-covered tests/unit tests/contract
-	$(BIN)/python -m pytest $(PYTEST_ARGS) tests/cluster
+	$(BIN)/python -m pytest $(WORKERS) $(PYTEST_ARGS) --cov=sft_operator --cov-report=term:skip-covered tests/unit tests/contract
+	$(BIN)/python -m pytest $(WORKERS) $(PYTEST_ARGS) tests/cluster
 
 lint: $(VENV)/.installed ## format, lint, types, import rules, spelling, generated files
 	$(BIN)/ruff format --check .
