@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,8 @@ from tools.image.engines import Container
 from tools.image.sbom import bom_of, written
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
+JOB = "nova-lite-2-lora.yaml"
+PROFILE = "/mounted/profiles/ml-team.yaml"
 
 
 def test_the_entry_point_tells_its_version(image: Container, built: Built) -> None:
@@ -30,18 +33,19 @@ def test_without_a_setting_that_is_required_it_ends_with_a_sentence(image: Conta
 
 @pytest.mark.parametrize("command", ["sft", "kubectl-sft"])
 def test_an_example_is_checked_by_the_command_in_it(image: Container, command: str) -> None:
-    example = EXAMPLES / "nova-lite-2-lora.yaml"
-    done = image.run(command, "validate", "/etc/example.yaml", mounts={example: "/etc/example.yaml"})
+    done = validated(image, command, (EXAMPLES / JOB).read_text())
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.startswith("/etc/example.yaml: nova-lite-2-lora: valid")
+    assert "nova-lite-2-lora: valid" in done.stdout
 
 
-def test_a_job_that_is_wrong_is_refused_by_the_command_in_it(image: Container, tmp_path: Path) -> None:
-    wrong = tmp_path / "wrong.yaml"
-    wrong.write_text((EXAMPLES / "nova-lite-2-lora.yaml").read_text().replace("ml.p5.48xlarge", "ml.t3.medium"))
-    done = image.run("sft", "validate", "/etc/wrong.yaml", mounts={wrong: "/etc/wrong.yaml"})
+def test_a_job_that_is_wrong_is_refused_by_the_command_in_it(image: Container) -> None:
+    done = validated(image, "sft", (EXAMPLES / JOB).read_text().replace("learningRate: 1e-5", "learningRate: 1e5"))
     assert done.returncode == 1, done.stdout + done.stderr
-    assert "instanceType" in done.stdout
+    assert "spec.hyperparameters.learningRate: " in done.stdout
+
+
+def validated(image: Container, command: str, job: str) -> subprocess.CompletedProcess[str]:
+    return image.run(command, "validate", "-n", "ml-team", PROFILE, "-", text=job, mounts={EXAMPLES: "/mounted"})
 
 
 def test_its_bill_of_materials_is_valid_and_names_python_its_packages_and_the_base(

@@ -80,6 +80,10 @@ class Engine(ABC):
         self, container: Container, argv: Sequence[str], env: Mapping[str, str], mounts: Mapping[Path, str]
     ) -> tuple[str, ...]: ...
 
+    def process(self, pid: int) -> int:
+        """The process that a signal to a container's process goes to; `pid` is of the command that runs it."""
+        return pid
+
     @abstractmethod
     def configuration(self, image: str) -> dict[str, Any]:
         """As an image keeps it: User, Env, Entrypoint, Labels, Healthcheck."""
@@ -140,6 +144,12 @@ class Buildah(Engine):
     ) -> tuple[str, ...]:
         options = _process_options(env, mounts)
         return ("buildah", "run", "--cap-drop=all", *options, container.name, "--", *argv)
+
+    def process(self, pid: int) -> int:
+        # buildah hands no signal on: it kills. Its own processes stand between it and what it runs.
+        while Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"buildah"):
+            pid = int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])
+        return pid
 
     def configuration(self, image: str) -> dict[str, Any]:
         found = json.loads(self._run(*self._inspect, image))

@@ -37,7 +37,7 @@ def distributions() -> Iterator[dict[str, object]]:
 
 
 def field(found: metadata.Distribution, name: str) -> str:
-    return (found.metadata.get_all(name) or [""])[0]
+    return next(iter(found.metadata.get_all(name) or ()), "")
 
 
 def packages(status: str) -> Iterator[dict[str, str]]:
