@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, Field
 
+MAX_KEYS = 64
 MAX_DEPTH = 32
 
 
@@ -25,6 +26,6 @@ def _shallow(content: dict[str, Any]) -> dict[str, Any]:
     return content
 
 
-FreeMap = Annotated[dict[str, Any], AfterValidator(_shallow)]
+FreeMap = Annotated[dict[str, Any], Field(max_length=MAX_KEYS), AfterValidator(_shallow)]
 """No rule of the API server can bound the depth of a map without a schema, and what is made of one (a fingerprint, a
 merged recipe) is not made of one that is nested deeper than Python can follow."""

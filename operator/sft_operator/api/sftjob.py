@@ -215,12 +215,10 @@ class Recipe(APIModel):
     )
     inline: FreeMap | None = Field(
         None,
-        max_length=64,
         description="A whole recipe, written here instead of a name; keys and values as the training image wants them.",
     )
     overrides: FreeMap | None = Field(
         None,
-        max_length=64,
         description="Values laid over the recipe last, by its own paths: {training_config: {save_steps: 50}}. Maps "
         "merge, lists and scalars replace. A path that the recipe does not have, that a typed field sets too, or that "
         "the operator must own (model, replicas, data, output, name) is refused.",
