@@ -4,12 +4,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 LAB_DIR ?= .lab
 PYTEST_ARGS ?=
+AUDIT_ARGS ?=
+IMAGE_ARGS ?=
 # two at a time, a file never split: its tests may share a lab, and tell a story in their order
 WORKERS := --numprocesses=2 --dist=loadfile
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart lab lab-down test lint format generate lock bench clean
+.PHONY: help quickstart lab lab-down test lint audit image format generate lock bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 14
@@ -31,10 +33,11 @@ lab: $(VENV)/.installed ## a control plane, a simulated AWS and the operator, le
 lab-down: $(VENV)/.installed ## ends what `make lab` started
 	@$(BIN)/sft-lab down --dir $(LAB_DIR)
 
-test: lint ## everything that must hold: lint, unit, contract and cluster tests
+test: lint audit ## everything that must hold: lint, audit, unit, contract, cluster and image tests
 	$(BIN)/sft-lab binaries
 	$(BIN)/python -m pytest $(WORKERS) $(PYTEST_ARGS) --cov=sft_operator --cov-report=term:skip-covered tests/unit tests/contract
 	$(BIN)/python -m pytest $(WORKERS) $(PYTEST_ARGS) tests/cluster
+	$(BIN)/python -m pytest $(PYTEST_ARGS) tests/image
 
 lint: $(VENV)/.installed ## format, lint, types, import rules, spelling, generated files
 	$(BIN)/ruff format --check .
@@ -43,6 +46,12 @@ lint: $(VENV)/.installed ## format, lint, types, import rules, spelling, generat
 	$(BIN)/lint-imports
 	$(BIN)/codespell
 	$(BIN)/python tools/generate.py --check
+
+audit: $(VENV)/.installed ## known vulnerabilities of what the image ships; without a network it says so and passes
+	@$(BIN)/python tools/audit.py $(AUDIT_ARGS)
+
+image: $(VENV)/.installed ## the operator's image, with docker or buildah; IMAGE_ARGS="--tag TAG --base IMAGE --sbom FILE"
+	@$(BIN)/python -m tools.image.build $(IMAGE_ARGS)
 
 format: $(VENV)/.installed ## writes the format and the fixes that are safe
 	$(BIN)/ruff format .

@@ -23,17 +23,20 @@ TAG = "localhost/sft-operator:test"
 
 
 @pytest.fixture(scope="session")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
+def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Built]:
+    """Gone at the session's end; a stand-in base stays for the next one."""
     by = engine() or _after_installing()
     if by is None:
         pytest.skip(NO_ENGINE)
     base, marker = _base(by), f"marker-{uuid.uuid4().hex}"
+    by.remove(TAG)  # of a session that did not come to its end
     with package_source() as secrets:
         told = secrets["pip.conf"].read_text() if "pip.conf" in secrets else "[global]\n"
         settings = tmp_path_factory.mktemp("image") / "pip.conf"
         settings.write_text(f"{told}# {marker}\n")
         build(by, TAG, base, {**secrets, "pip.conf": settings})
-    return Built(by, base, TAG, marker)
+    yield Built(by, base, TAG, marker)
+    by.remove(TAG)
 
 
 @pytest.fixture(scope="session")

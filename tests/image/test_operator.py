@@ -12,9 +12,9 @@ import pytest
 
 from sft_lab.awssim.control import Sim
 from sft_lab.cluster.startup import start_lab
-from sft_lab.installation import NAMESPACE, RELEASE, Operator, install_chart
+from sft_lab.installation import NAMESPACE, RELEASE, Operator
 from sft_lab.processes import Program
-from sft_lab.quickstart import upload_data
+from sft_lab.quickstart import prepare
 from tests.cluster.story import PACE, SETTINGS, World, wait_for
 from tests.image.built import Built, told
 from tests.manifests import nova_lite_2_lora
@@ -27,14 +27,13 @@ KUBECONFIG = "/mounted/kubeconfig"
 def world(built: Built, image: Container, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """A lab whose operator runs in the image; it starts with the first test."""
     with start_lab(tmp_path_factory.mktemp("image") / "lab") as lab:
-        install_chart(lab)
-        upload_data(lab)
+        prepare(lab)
         assert lab.aws_endpoint
         config = tmp_path_factory.mktemp("kubeconfig") / "kubeconfig"
         shutil.copy(lab.kubeconfig_of(NAMESPACE, RELEASE), config)
         config.chmod(0o444)  # the image's user is nobody on this machine
         settings = {name: value for name, value in lab.env.items() if name.startswith(("AWS_", "SFT_"))}
-        settings |= {"KUBECONFIG": KUBECONFIG, "SFT_LEASE_NAMESPACE": NAMESPACE, "SFT_REQUIRE_PROFILE": "false"}
+        settings |= {"KUBECONFIG": KUBECONFIG, "SFT_LEASE_NAMESPACE": NAMESPACE}
         settings |= {"SFT_HTTP_HOST": "127.0.0.1", "SFT_HTTP_PORT": "0", **SETTINGS}
         argv = image.command(built.configuration["Entrypoint"], env=settings, mounts={config: KUBECONFIG})
         engines = {"PATH", "HOME", "DOCKER_HOST", "DOCKER_CONTEXT", "STORAGE_DRIVER", "BUILDAH_ISOLATION"}

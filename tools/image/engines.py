@@ -56,6 +56,7 @@ class Engine(ABC):
     environment: Mapping[str, str]
     _inspect: tuple[str, ...]
     _build: tuple[str, ...]
+    _remove: tuple[str, ...]
 
     def obtain(self, image: str) -> None:
         """Has the image on this machine, from its registry if need be. Raises EngineError."""
@@ -70,6 +71,10 @@ class Engine(ABC):
             *(f"--secret=id={name},src={path}" for name, path in secrets.items()),
         )
         self._run(*self._build, "--tag", tag, *options, str(context), shown=True)
+
+    def remove(self, image: str) -> None:
+        """Whether it was there or not."""
+        subprocess.run([*self._remove, image], env=self.environment, capture_output=True)
 
     @abstractmethod
     def container(self, image: str) -> contextlib.AbstractContextManager[Container]:
@@ -104,6 +109,7 @@ class Docker(Engine):
     environment = {**os.environ, "DOCKER_BUILDKIT": "1"}
     _inspect = ("docker", "image", "inspect")
     _build = ("docker", "build")
+    _remove = ("docker", "image", "rm", "--force")
 
     @contextlib.contextmanager
     def container(self, image: str) -> Iterator[Container]:
@@ -130,6 +136,7 @@ class Buildah(Engine):
     environment = BUILDAH_ENVIRONMENT
     _inspect = ("buildah", "inspect", "--type", "image")
     _build = ("buildah", "build", "--format=docker", "--pull-never")  # HEALTHCHECK is in Docker's format only
+    _remove = ("buildah", "rmi", "--force")
 
     @contextlib.contextmanager
     def container(self, image: str) -> Iterator[Container]:
