@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
@@ -30,16 +31,22 @@ FAILURE = "AlgorithmError: ExecuteUserScriptError: CUDA out of memory. Tried to 
 
 def upload_data(lab: Lab) -> None:
     """The examples' bucket with the data set of this project in it."""
-    s3 = boto3.client(
-        "s3",
-        endpoint_url=lab.aws_endpoint,
-        region_name="us-east-1",
-        aws_access_key_id=lab.env["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=lab.env["AWS_SECRET_ACCESS_KEY"],
-    )
-    s3.create_bucket(Bucket=BUCKET)
-    for file in sorted(DATA.glob("*.jsonl")):
-        s3.put_object(Bucket=BUCKET, Key=file.name, Body=file.read_bytes())
+    try:
+        s3 = boto3.client(
+            "s3",
+            endpoint_url=lab.aws_endpoint,
+            region_name="us-east-1",
+            aws_access_key_id=lab.env["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=lab.env["AWS_SECRET_ACCESS_KEY"],
+        )
+        s3.create_bucket(Bucket=BUCKET)
+        for file in sorted(DATA.glob("*.jsonl")):
+            s3.put_object(Bucket=BUCKET, Key=file.name, Body=file.read_bytes())
+    except (BotoCoreError, ClientError) as error:
+        raise LabError(
+            f"the examples' data cannot be put into the simulated AWS at {lab.aws_endpoint}: {error}; its log is "
+            f"in {lab.layout.logs}"
+        ) from error
 
 
 def prepare(lab: Lab) -> None:

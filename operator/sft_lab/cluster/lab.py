@@ -83,14 +83,20 @@ class Lab:
     def _run(
         self, name: str, arguments: tuple[str, ...], text: str | None, check: bool
     ) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            [str(self.layout.bin / name), *arguments],
-            env=self.env,
-            input=text if text is not None else "",
-            capture_output=True,
-            text=True,
-            timeout=COMMAND_SECONDS,
-        )
+        try:
+            done = subprocess.run(
+                [str(self.layout.bin / name), *arguments],
+                env=self.env,
+                input=text if text is not None else "",
+                capture_output=True,
+                text=True,
+                timeout=COMMAND_SECONDS,
+            )
+        except subprocess.TimeoutExpired:
+            raise LabError(
+                f"`{name} {' '.join(arguments)}` has not ended after {COMMAND_SECONDS:.0f} s: the control plane does not "
+                f"answer; its logs are in {self.layout.logs}"
+            ) from None
         if check and done.returncode != 0:
             raise LabError(f"`{name} {' '.join(arguments)}` ended with {done.returncode}: {done.stderr or done.stdout}")
         return done
