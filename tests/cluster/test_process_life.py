@@ -104,7 +104,7 @@ def test_a_spec_that_this_version_cannot_read_is_refused_and_the_others_go_on(wo
 
 def test_the_metrics_tell_jobs_calls_queue_and_passes(world: World) -> None:
     page = world.operator.get("/metrics")[1]
-    assert 'sft_jobs{namespace="ml-team",phase="Succeeded"} ' in page
+    assert 'sft_jobs{phase="Succeeded"} ' in page
     assert 'sft_aws_calls_total{code="OK",operation="CreateTrainingJob",service="sagemaker"} 4.0' in page
     assert "sft_queue_depth " in page
     assert "sft_sweep_age_seconds " not in page, "nothing is followed, so nothing ages"
@@ -152,7 +152,7 @@ def test_without_leadership_it_watches_and_does_nothing(world: World) -> None:
     job = world.apply(nova_lite_2_lora(name="unled"))
     wait_for(
         "it sees the job",
-        lambda: 'sft_jobs{namespace="ml-team",phase="Pending"} 1.0' in world.operator.get("/metrics")[1],
+        lambda: 'sft_jobs{phase="Pending"} 1.0' in world.operator.get("/metrics")[1],
     )
     assert job.status == {}
     assert "finalizers" not in (job.body or {})["metadata"]
