@@ -181,7 +181,7 @@ def feeder(store: Store, profiles: Profiles, queue: KeyedQueue) -> Feed:
     def feed(kind: str | None, body: Mapping[str, Any]) -> None:
         metadata = body["metadata"]
         if body.get("kind") == PROFILE_KIND:
-            profiles.remove(metadata["name"]) if kind == "DELETED" else profiles.put(body)
+            profiles.remove(body) if kind == "DELETED" else profiles.put(body)
             return
         key = f"{metadata['namespace']}/{metadata['name']}"
         if kind != "DELETED":
