@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import functools
+import hashlib
 import logging
 import re
 import time
@@ -129,6 +131,10 @@ class Front:
         self, method: str, target: str, headers: list[tuple[str, str]], question: Asked, body: bytes
     ) -> Answer:
         self._simulation.before_passing_on(question, body)
+        claimed = next((value for name, value in headers if name.lower() == "content-md5"), None)
+        if question.service == "s3" and claimed not in (None, _md5(body)):
+            # moto stores such an object
+            raise AWSError("BadDigest", "The Content-MD5 you specified did not match what we received.", 400)
         try:
             status, found, content = self._simulation.moto.call(method, target, headers, body, question.account)
         except NotImplementedError as error:
@@ -137,6 +143,10 @@ class Front:
             # moto's way of saying that it cannot; AWS's 500 would be retried, and is made with a fault rule.
             raise AWSError("UnknownOperationException", f"{question.service} {question.operation} is not simulated")
         return Answer(status, found, content, _error_code(status, content) if status >= 400 else None)
+
+
+def _md5(body: bytes) -> str:
+    return base64.b64encode(hashlib.md5(body, usedforsecurity=False).digest()).decode()
 
 
 def _describe(fault: Fault) -> str:

@@ -20,7 +20,7 @@ def load(paths: Sequence[str], namespace: str) -> list[Manifest]:
         for path in paths:
             found = list(read(path, namespace=namespace))
             if not found:
-                give_up(f"{path}: no SFTJob and no SFTProfile in it")
+                give_up(f"{path}: no SFTJob in it, and no SFTProfile")
             manifests += found
     except (OSError, yaml12.YAMLError) as error:
         give_up(str(error))

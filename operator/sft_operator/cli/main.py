@@ -17,6 +17,7 @@ from ..api.status import DatasetStatus
 from ..platforms.base import JobView, Plan, Refusal
 from ..policy.profiles import Profile
 from ..policy.ruling import Policy, rule
+from .doctor import doctor
 from .files import load
 from .manifest import Manifest
 from .setup import setup
@@ -36,6 +37,7 @@ def main() -> None:
 
 
 main.add_command(setup)
+main.add_command(doctor)
 
 
 def _options(command: Callable[..., None]) -> Callable[..., None]:
@@ -128,7 +130,7 @@ def _planned(
     """Every job of the files with its plan, or why there is none (None: the manifest itself is wrong, or a profile's).
     The SFTProfiles among the files count as all there are."""
     manifests = load(files, namespace)
-    profiles = [Profile(m.name, 0, m.spec) for m in manifests if isinstance(m.spec, SFTProfileSpec)]
+    profiles = [Profile(m.name, 0, m.spec, m.spec.namespaces) for m in manifests if isinstance(m.spec, SFTProfileSpec)]
     facts = DatasetStatus(rows=rows) if rows else None
     return [
         (m, _plan(m, m.spec, profiles, facts, identity_scope) if isinstance(m.spec, SFTJobSpec) else None)

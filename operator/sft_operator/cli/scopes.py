@@ -56,7 +56,7 @@ class Claims:
 
 def of_manifests(manifests: Sequence[Manifest], catalogue: Catalogue, *, data_keys: tuple[str, ...] = ()) -> Claims:
     """A job goes by the profiles that are given with it."""
-    profiles = [Profile(m.name, 0, m.spec) for m in manifests if isinstance(m.spec, SFTProfileSpec)]
+    profiles = [Profile(m.name, 0, m.spec, m.spec.namespaces) for m in manifests if isinstance(m.spec, SFTProfileSpec)]
     claims: list[Claim] = []
     problems = [f"{m.source}: {m.name or '(no name)'}: {finding}" for m in manifests for finding in m.findings]
     spoken_for: set[str] = set()

@@ -11,6 +11,7 @@ import click
 
 from ..aws.identity import account_of
 from ..aws.policies import INLINE_LIMIT, TRUST_LIMIT, Role, policy_document
+from ..recipes.catalogue import default_catalogue
 from .files import EXIT_UNUSABLE, give_up, load
 from .scopes import Claims, of_manifests
 from .setup_render import FORMS, Association
@@ -74,8 +75,6 @@ def aws(
     sft setup aws profile.yaml --cluster prod -o cloudformation > roles.json
     sft setup aws profile.yaml job.yaml --cluster-oidc-provider https://oidc.eks... -o terraform > roles.tf
     """
-    from ..recipes.catalogue import default_catalogue
-
     space, _, name = service_account.partition("/")
     if not space or not name:
         give_up(f"--service-account {service_account}: write namespace/name")
