@@ -155,7 +155,10 @@ class Buildah(Engine):
     def process(self, pid: int) -> int:
         # buildah hands no signal on: it kills. Its own processes stand between it and what it runs.
         while Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"buildah"):
-            pid = int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])
+            listed = " ".join(file.read_text() for file in Path(f"/proc/{pid}/task").glob("*/children"))
+            if not listed.split():
+                raise EngineError(f"buildah's process {pid} runs nothing")
+            pid = int(listed.split()[0])
         return pid
 
     def configuration(self, image: str) -> dict[str, Any]:
