@@ -134,7 +134,7 @@ class Actions:
         )
 
     async def _find(self, entry: Entry, ref: RunRef, view: JobView) -> None:
-        """Takes a job that is there; that there is none is believed when none has shown for a while."""
+        """Takes a job that is there; that there is none is believed when none was asked for, or has shown for a while."""
         before = entry.seen.submit_trouble
         try:
             outcome = await self._platform.find(ref, view)
@@ -150,7 +150,7 @@ class Actions:
         silent = PlatformUnavailable(Reason.LOST, f"there is no {ref.job_name} yet", FIND_PAUSE)
         trouble = self._trouble(before if before is not None and before.reason == Reason.LOST else None, silent)
         entry.seen = replace(entry.seen, submit_trouble=trouble)
-        if self._now() - trouble.since >= SHOWN_AFTER:
+        if entry.seen.unsent == ref.job_name or self._now() - trouble.since >= SHOWN_AFTER:
             never = Observation(RunState.LOST, "NotFound", self._now(), reason=Reason.LOST)
             entry.seen = replace(entry.seen, observation=never, submit=None, submit_trouble=None)
 

@@ -86,7 +86,7 @@ async def run(settings: Settings) -> int:
     tasks = [asyncio.create_task(_resync(kube, store, profiles, queue, settings.resync_interval), name="resync")]
     acting = [
         asyncio.create_task(leading.run(), name="leadership"),
-        asyncio.create_task(_act(leading, engine), name="engine"),
+        asyncio.create_task(_act(leading, engine, caller), name="engine"),
     ]
     watch = asyncio.create_task(watching.run(stop), name="watch")
     stopping = asyncio.create_task(stop.wait(), name="stop")
@@ -110,8 +110,9 @@ async def run(settings: Settings) -> int:
         await kube.close()
 
 
-async def _act(leading: Leadership, engine: Engine) -> None:
-    await leading.won()
+async def _act(leading: Leadership, engine: Engine, caller: AWSCaller) -> None:
+    # half a second of parsing, for which one that stands by has the time and one that takes over has not
+    await asyncio.gather(leading.won(), asyncio.to_thread(caller.clients.model, "sagemaker"))
     await engine.run()
 
 
@@ -167,7 +168,7 @@ async def _resync(kube: Kube, store: Store, profiles: Profiles, queue: KeyedQueu
         await asyncio.sleep(interval)
         for scope in kube.scopes:
             try:
-                profiles.only([body async for body in kube.list_profiles()])
+                await profiles.reread(kube)
                 await _reread(kube, store, queue, scope)
             except KubeError as error:
                 log.warning("the resync is put off: %s", error)

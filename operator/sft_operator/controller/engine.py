@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -86,7 +86,7 @@ class Engine:
         tries = 0
         while True:
             try:
-                self._profiles.only([body async for body in self._kube.list_profiles()])
+                await self._profiles.reread(self._kube)
                 for scope in self._kube.scopes:
                     await self._know(scope)
                 return
@@ -162,10 +162,9 @@ class Engine:
                 Context(self._platform, self._scope, self._now(), policy, self._line.position),
             )
             profile = decision.status.profile
-            launching = isinstance(decision.action, Submit) and profile is not None
-            with self._line.going(key, profile.name) if launching and profile is not None else nullcontext():
-                written = await self._write(key, entry, decision)
-            if written:
+            if isinstance(decision.action, Submit) and profile is not None:
+                self._line.goes(key, profile.name)
+            if await self._write(key, entry, decision):
                 continue
             if decision.action is None:
                 self._rest(key, entry, decision)
@@ -202,7 +201,8 @@ class Engine:
         if entry.job is None or entry.body is None:
             return False
         standing = entry.body.get("status") or {}
-        patch = merge_patch(standing, wire(decision.status))
+        # what this version does not know, a newer one wrote before it was rolled back: it stays
+        patch = merge_patch(wire(entry.job.status), wire(decision.status))
         if not patch:
             return False
         progress_only = _can_wait(standing, patch)

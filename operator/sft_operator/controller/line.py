@@ -6,8 +6,7 @@ All of it follows from what stands in the jobs' statuses, so a restart forgets n
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -46,18 +45,12 @@ class Line:
         if line is None or job.key in line.running:
             return 0
         ahead = bisect_left(line.waiting, _place(job.key, job))
-        return max(0, ahead - (limit - len(line.running)) + 1)
+        return max(0, ahead - max(0, limit - len(line.running)) + 1)
 
-    @contextmanager
-    def going(self, key: str, profile: str) -> Iterator[None]:
-        """Counts a job as running while its launch is being written down."""
-        before = self._of.get(key)
+    def goes(self, key: str, profile: str) -> None:
+        """Counts a job as running from before its launch is written down. An error of that write takes nothing back: it
+        may have been heard, and what then stands in the job's status is taken as it comes."""
         self._put(key, (profile, None))
-        try:
-            yield
-        except BaseException:
-            self._put(key, before)
-            raise
 
     def _put(self, key: str, after: tuple[str, Place | None] | None) -> None:
         before = self._of.get(key)
@@ -90,7 +83,8 @@ def _standing(key: str, job: Job) -> tuple[str, Place | None] | None:
     if status.profile is None or job.finished:
         return None
     if status.phase is Phase.QUEUED and status.reason == Reason.CONCURRENCY_LIMIT:
-        return status.profile.name, _place(key, job)
+        # one that is being deleted never goes, however long somebody's finalizer keeps it: nobody waits behind it
+        return (status.profile.name, _place(key, job)) if job.deleting_since is None else None
     if status.job_name is None or status.phase is Phase.SUSPENDED:
         return None
     return status.profile.name, None

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..policy.profiles import Profile, parse
 from .kube import Kube, KubeError
+from .store import newer
 
 LABELS_SECONDS = 30.0
 """How long a namespace's labels are believed."""
@@ -18,6 +19,8 @@ class Profiles:
 
     def __init__(self, changed: Callable[[], None] = lambda: None) -> None:
         self._known: dict[str, Profile] = {}
+        self._versions: dict[str, str] = {}
+        """Of the last news of each name, also that it is gone: a list that was on its way meanwhile is no news."""
         self._changed = changed
 
     @property
@@ -25,22 +28,36 @@ class Profiles:
         return tuple(self._known.values())
 
     def put(self, body: Mapping[str, Any]) -> None:
+        if not self._is_news(body["metadata"]):
+            return
         profile = parse(body)
         if self._known.get(profile.name) != profile:
             self._known[profile.name] = profile
             self._changed()
 
-    def remove(self, name: str) -> None:
+    def remove(self, body: Mapping[str, Any]) -> None:
+        if self._is_news(body["metadata"]):
+            self._drop(body["metadata"]["name"])
+
+    async def reread(self, kube: Kube) -> None:
+        """Takes a whole list: what was known before and is not in it is gone. Raises KubeError."""
+        before = set(self._known)
+        listed = [body async for body in kube.list_profiles()]
+        for name in before - {body["metadata"]["name"] for body in listed}:
+            self._drop(name)
+        for body in listed:
+            self.put(body)
+
+    def _drop(self, name: str) -> None:
         if self._known.pop(name, None) is not None:
             self._changed()
 
-    def only(self, bodies: Iterable[Mapping[str, Any]]) -> None:
-        """Takes a whole list: what is not in it is gone."""
-        listed = {body["metadata"]["name"]: body for body in bodies}
-        for name in self._known.keys() - listed.keys():
-            self.remove(name)
-        for body in listed.values():
-            self.put(body)
+    def _is_news(self, metadata: Mapping[str, Any]) -> bool:
+        name, version = metadata["name"], metadata.get("resourceVersion", "")
+        if not newer(version, self._versions.get(name, "")):
+            return False
+        self._versions[name] = version
+        return True
 
 
 class NamespaceLabels:

@@ -53,7 +53,7 @@ class Store:
             job = parse(body)
             entry = self._entries[key] = Entry(metadata["uid"], metadata.get("resourceVersion", ""), body, job)
         else:
-            if not _newer(metadata.get("resourceVersion", ""), entry.version):
+            if not newer(metadata.get("resourceVersion", ""), entry.version):
                 return None
             job = parse(body)
             if _another_run(entry.job, job):
@@ -145,7 +145,7 @@ def _carried(seen: Seen, before: Job | None, after: Job) -> Seen:
     )
 
 
-def _newer(version: str, known: str) -> bool:
+def newer(version: str, known: str) -> bool:
     """Resource versions of one object grow; an event that is older than our own last write is no news."""
     try:
         return int(version) > int(known)

@@ -3,7 +3,6 @@ request. Pure, so it is asked before the first call."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,14 +12,12 @@ from ..api.findings import Finding
 from ..api.sftjob import SFTJobSpec
 from ..api.sftprofile import Allowed
 from ..platforms.base import Plan
+from . import mentions
+from .mentions import Prefix
 from .settle import NAMESPACE
 
-_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s\"'<>]*")
-_BUCKET_ARN = re.compile(r"arn:[a-z-]+:s3:::([^\s\"'<>]+)")
-_ROLE_ARN = re.compile(r"arn:[a-z-]+:iam::[^\s\"'<>]+")
-_SAME_AS_S3 = {"s3a", "s3n"}
-_UNASKED = frozenset({"tags", "Tags", "profile", "runID"})
-"""Labels of a job: they name things, and nothing is read or written by them."""
+_LABELS = frozenset({"tags", "profile", "runID"})
+"""Fields of a spec that name things; nothing is read or written by them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +30,8 @@ class Guard:
 
     def spec(self, spec: SFTJobSpec) -> list[Finding]:
         """`spec` with the profile's defaults in it. Everything in it that is not allowed."""
-        found = list(self._texts(_texts(spec.model_dump(mode="json", by_alias=True, exclude_none=True), "spec")))
+        written = spec.model_dump(mode="json", by_alias=True, exclude_none=True)
+        found = list(self._texts(_texts({key: value for key, value in written.items() if key not in _LABELS}, "spec")))
         training = spec.sage_maker.training if spec.sage_maker is not None else None
         if spec.sage_maker is not None and spec.sage_maker.region is not None:
             found += self._listed("spec.sageMaker.region", spec.sage_maker.region, self.allowed.regions, "regions")
@@ -51,10 +49,15 @@ class Guard:
     def plan(self, plan: Plan) -> list[Finding]:
         """What the job's own words hide and its plan shows: texts that the recipe puts together. Field by field of the
         request, and of what is uploaded for it."""
-        found = list(self._texts(_texts(plan.request, f"the launch ({plan.job_name})")))
+        request = {key: value for key, value in plan.request.items() if key != "Tags"}
+        found = list(self._texts(_texts(request, f"the launch ({plan.job_name})")))
         for upload in plan.uploads:
-            recipe = yaml12.load(upload.body.decode(), source=upload.uri)
-            found += self._texts(_texts(recipe, "the resolved recipe"))
+            try:
+                recipe = yaml12.load(upload.body.decode(), source="the resolved recipe")
+            except yaml12.YAMLError as error:
+                found.append(self._finding("spec.recipe", f"cannot be read through: {error}", "uriPrefixes"))
+            else:
+                found += self._texts(_texts(recipe, "the resolved recipe"))
         return found
 
     def _time(self, spec: SFTJobSpec, instances: int) -> Iterator[Finding]:
@@ -73,26 +76,27 @@ class Guard:
             yield self._finding(field, text, "maxInstanceHours")
 
     def _texts(self, texts: Iterator[tuple[str, str]]) -> Iterator[Finding]:
+        """At most one finding for each text: a text can name very many things."""
+        prefixes = [Prefix.parse(prefix) for prefix in self._prefixes()]
         for field, text in texts:
-            for uri in (*_URI.findall(text), *(f"s3://{rest}" for rest in _BUCKET_ARN.findall(text))):
-                if not self._below(uri):
-                    prefixes = ", ".join(self._prefixes()) or "none"
-                    yield self._finding(field, f"{uri} is not below an allowed prefix ({prefixes})", "uriPrefixes")
-            for role in _ROLE_ARN.findall(text):
-                yield from self._listed(field, role, self.allowed.role_arns, "roleARNs")
+            readings = mentions.readings(text)
+            found = next((found for reading in readings for found in self._text(field, reading, prefixes)), None)
+            if found is not None:
+                yield found
+
+    def _text(self, field: str, text: str, prefixes: Sequence[Prefix]) -> Iterator[Finding]:
+        for place in mentions.locations(text):
+            if not any(place.below(prefix) for prefix in prefixes):
+                known = ", ".join(self._prefixes()) or "none"
+                yield self._finding(field, f"{place} is not below an allowed prefix ({known})", "uriPrefixes")
+        if mentions.leads_out(text):
+            yield self._finding(field, f"{text[:200]} has a segment of dots, which may lead out", "uriPrefixes")
+        for role in mentions.roles(text):
+            yield from self._listed(field, role, self.allowed.role_arns, "roleARNs")
 
     def _listed(self, field: str, value: str, globs: Sequence[str] | None, name: str) -> Iterator[Finding]:
-        if globs is not None and not any(_matches(glob, value) for glob in globs):
+        if globs is not None and not any(mentions.matches(glob, value) for glob in globs):
             yield self._finding(field, f"{value} is not among those allowed ({', '.join(globs) or 'none'})", name)
-
-    def _below(self, uri: str) -> bool:
-        """At whole segments: s3://bucket/team does not allow s3://bucket/team-b."""
-        scheme, rest = uri.split("://", 1)
-        scheme = scheme.lower()
-        if {".", ".."} & set(rest.split("/")):
-            return False  # to S3 a key like any other, to whatever else reads it perhaps a way out
-        full = f"{'s3' if scheme in _SAME_AS_S3 else scheme}://{rest}".rstrip("/")
-        return any(f"{full}/".startswith(f"{prefix.rstrip('/')}/") for prefix in self._prefixes())
 
     def _prefixes(self) -> list[str]:
         return [prefix.replace(NAMESPACE, self.namespace) for prefix in self.allowed.uri_prefixes]
@@ -101,19 +105,14 @@ class Guard:
         return Finding(field, f"{text} (SFTProfile {self.profile}, allowed.{rule})")
 
 
-def _matches(glob: str, value: str) -> bool:
-    return re.fullmatch(".*".join(re.escape(part) for part in glob.split("*")), value) is not None
-
-
 def _texts(value: Any, path: str) -> Iterator[tuple[str, str]]:
     """Every text in a document with its path; keys count as texts too."""
     if isinstance(value, str):
         yield path, value
     elif isinstance(value, Mapping):
         for key, inner in value.items():
-            if key not in _UNASKED:
-                yield path, str(key)
-                yield from _texts(inner, f"{path}.{key}")
+            yield path, str(key)
+            yield from _texts(inner, f"{path}.{key}")
     elif isinstance(value, Sequence) and not isinstance(value, bytes):
         for index, inner in enumerate(value):
             yield from _texts(inner, f"{path}[{index}]")

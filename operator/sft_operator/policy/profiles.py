@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from ..api.findings import Finding
 from ..api.place import Access
 from ..api.problems import sentences
-from ..api.sftprofile import LabelSelector, SelectorOperator, SelectorRequirement, SFTProfileSpec
+from ..api.sftprofile import LabelSelector, ProfileNamespaces, SelectorOperator, SelectorRequirement, SFTProfileSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,12 +21,13 @@ class Profile:
     name: str
     generation: int
     spec: SFTProfileSpec | None
+    namespaces: ProfileNamespaces
+    """Whom it serves, as far as that can be read: rails that cannot be read must not vanish for them."""
     error: str = ""
 
     @property
     def selects_by_label(self) -> bool:
-        selector = self.spec.namespaces.selector if self.spec is not None else None
-        return selector is not None and selector != LabelSelector()
+        return self.namespaces.selector not in (None, LabelSelector())
 
     def access(self, namespace: str) -> Access | None:
         access = self.spec.access if self.spec is not None else None
@@ -36,12 +37,22 @@ class Profile:
 
 
 def parse(body: Mapping[str, Any]) -> Profile:
-    """Reads a profile. One that does not fit is kept as an error: jobs that name it are told."""
+    """Reads a profile. One that does not fit is kept as an error: jobs that it serves are told."""
     name, generation = body["metadata"]["name"], body["metadata"].get("generation", 0)
+    document = body.get("spec") or {}
     try:
-        return Profile(name, generation, SFTProfileSpec.model_validate(body.get("spec") or {}))
+        spec = SFTProfileSpec.model_validate(document)
     except ValidationError as error:
-        return Profile(name, generation, None, sentences(error))
+        return Profile(name, generation, None, _namespaces(document), sentences(error))
+    return Profile(name, generation, spec, spec.namespaces)
+
+
+def _namespaces(document: Mapping[str, Any]) -> ProfileNamespaces:
+    """Every namespace where even that cannot be read."""
+    try:
+        return ProfileNamespaces.model_validate(document.get("namespaces"))
+    except ValidationError:
+        return ProfileNamespaces(selector=LabelSelector())
 
 
 def choose(
@@ -58,20 +69,18 @@ def choose(
     """
     fitting = sorted((p for p in profiles if serves(p, namespace, labels)), key=lambda p: p.name)
     if named is not None:
-        known = next((profile for profile in profiles if profile.name == named), None)
-        if known is not None and known.spec is None:
-            return Finding("spec.profile", f"SFTProfile {named} cannot be read by this operator: {known.error}")
-        if known not in fitting:
+        known = next((profile for profile in fitting if profile.name == named), None)
+        if known is None:
             usable = ", ".join(profile.name for profile in fitting) or "none"
             return Finding(
                 "spec.profile", f"{named} is no SFTProfile that namespace {namespace} may use; it may use: {usable}"
             )
-        return known
+        return _readable(known)
     if len(fitting) > 1:
         names = ", ".join(profile.name for profile in fitting)
         return Finding("spec.profile", f"namespace {namespace} may use several SFTProfiles: name one of {names}")
     if fitting:
-        return fitting[0]
+        return _readable(fitting[0])
     if not required:
         return None
     return Finding(
@@ -81,10 +90,14 @@ def choose(
     )
 
 
+def _readable(profile: Profile) -> Profile | Finding:
+    if profile.spec is not None:
+        return profile
+    return Finding("spec.profile", f"SFTProfile {profile.name} cannot be read by this operator: {profile.error}")
+
+
 def serves(profile: Profile, namespace: str, labels: Mapping[str, str]) -> bool:
-    if profile.spec is None:
-        return False
-    chosen = profile.spec.namespaces
+    chosen = profile.namespaces
     return namespace in (chosen.names or ()) or (chosen.selector is not None and _selects(chosen.selector, labels))
 
 

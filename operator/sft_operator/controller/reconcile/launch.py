@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from ...api import durations, identity
 from ...api.conditions import find, is_true, parse_timestamp, timestamp
+from ...api.findings import Finding
 from ...api.reasons import TERMINAL_REFUSALS, Reason
 from ...api.sftjob import DatasetCheck, SFTJobSpec
 from ...api.status import (
@@ -56,6 +57,9 @@ def launch(job: Job, seen: Seen, context: Context, *, base: SFTJobStatus) -> Dec
         return _launched(job, seen.submit, draft)
     spec = job.spec
     if spec is None:
+        if job.unknown:
+            too_new = _too_new(job)
+            return _refused(draft, too_new, too_new.message)
         decision = _refused(draft, Refusal(Reason.INVALID_SPEC, ()), job.spec_error)
         return _stop_unsure(job, seen, context, "Stop") or decision
     draft.update(run_id=spec.run_id)
@@ -82,12 +86,13 @@ def launch(job: Job, seen: Seen, context: Context, *, base: SFTJobStatus) -> Dec
 def _attempt(job: Job, spec: SFTJobSpec, seen: Seen, context: Context, draft: Draft) -> Decision:
     """Check, plan, intent, submit: the next of them that is not done."""
     base, submit = draft.base, seen.submit
-    ruling = rule(spec, job.namespace, context.policy)
+    ruling = _too_new(job) if job.unknown else rule(spec, job.namespace, context.policy)
     paused = context.policy.paused or (isinstance(ruling, Ruling) and ruling.paused)
     decided = base.job_name is not None and (submit is None or submit.kind is not SubmitKind.NEXT_ATTEMPT)
     if decided and may_be_live(job, seen) and (paused or _ruled_otherwise(base, ruling)):
         # a launch was decided under another word than today's: it is not repeated, and it may have been heard
-        return _looked_for(job, spec, seen, context, draft, Reason.LAUNCHES_PAUSED if paused else Reason.POLICY_DENIED)
+        reason = ruling.reason if isinstance(ruling, Refusal) else Reason.POLICY_DENIED
+        return _looked_for(job, spec, seen, context, draft, Reason.LAUNCHES_PAUSED if paused else reason)
     if isinstance(ruling, Refusal):
         return _refused(draft, ruling, ruling.message)
     draft.update(profile=_profile(ruling))
@@ -118,17 +123,18 @@ def _attempt(job: Job, spec: SFTJobSpec, seen: Seen, context: Context, draft: Dr
     if denied is not None:
         return _refused(draft, denied, denied.message)
     submit_action = Submit(plan, view, facts)
-    if submit is not None and submit.kind is SubmitKind.REFUSED and submit.refusal is not None:
+    if submit is not None and submit.kind is SubmitKind.REFUSED and submit.refusal and base.job_name == plan.job_name:
         if submit.refusal.reason in TERMINAL_REFUSALS:
             return _refused(draft, submit.refusal, submit.refusal.message)
-        return _waiting(draft, seen.submit_trouble, submit.refusal.reason, context.now, submit_action)
+        if waits(seen.submit_trouble, context.now) is not None:
+            return _waiting(draft, seen.submit_trouble, submit.refusal.reason, context.now, submit_action)
     held = _not_yet(job, ruling, paused, context, draft)
     if held is not None:
         return held
     if not job.has_finalizer:
         # from here on a delete cannot pass us by
         return Decision(base, AddFinalizer())
-    if not _intended(base, plan, facts):
+    if not _intended(base, plan, facts, _profile(ruling)):
         _intend(draft, plan, view, facts, context)
         return Decision(draft.status, submit_action)
     if seen.submit_trouble is not None:
@@ -136,10 +142,11 @@ def _attempt(job: Job, spec: SFTJobSpec, seen: Seen, context: Context, draft: Dr
     return Decision(base, submit_action)
 
 
-def _intended(base: SFTJobStatus, plan: Plan, facts: DatasetStatus | None) -> bool:
+def _intended(base: SFTJobStatus, plan: Plan, facts: DatasetStatus | None, profile: ProfileStatus | None) -> bool:
     """Whether this very launch is what status announces."""
     return (
         base.job_name == plan.job_name
+        and base.profile == profile
         and base.plan is not None
         and base.plan.request_digest == plan.request_digest
         and base.inputs_digest == plan.inputs_digest
@@ -170,6 +177,22 @@ def _profile(ruling: Ruling) -> ProfileStatus | None:
     return ProfileStatus(name=ruling.use.name, generation=ruling.use.generation) if ruling.use is not None else None
 
 
+_SINCE = {
+    Reason.LAUNCHES_PAUSED: "launches are paused",
+    Reason.OPERATOR_TOO_OLD: "a newer CRD was installed",
+}
+
+
+def _too_new(job: Job) -> Refusal:
+    """The resource holds what this operator does not know. To launch without it would be another run than is asked
+    for, and to end the job for it would end what the operator that is on its way can launch."""
+    text = (
+        "this operator does not know the field, and the CRD that is installed does: the CRD is newer than the operator. "
+        "Upgrade the operator, or take the field away"
+    )
+    return Refusal(Reason.OPERATOR_TOO_OLD, tuple(Finding(field, text) for field in job.unknown))
+
+
 def _looked_for(job: Job, spec: SFTJobSpec, seen: Seen, context: Context, draft: Draft, reason: Reason) -> Decision:
     """Whether the job that was announced is there: if it is, it is followed; if not, the launch begins anew."""
     ref = run_ref(job, context.platform)
@@ -177,7 +200,7 @@ def _looked_for(job: Job, spec: SFTJobSpec, seen: Seen, context: Context, draft:
         return Decision(draft.base)
     wait = waits(seen.submit_trouble, context.now)
     if wait is not None and seen.submit_trouble is not None:
-        why = "launches are paused" if reason is Reason.LAUNCHES_PAUSED else "its SFTProfile was changed"
+        why = _SINCE.get(reason, "its SFTProfile was changed")
         text = f"{why} after the launch of {ref.job_name} was decided: it is looked for, and followed if it runs"
         draft.condition(ConditionType.SUBMITTED, False, reason, text)
         draft.phase(Phase.QUEUED, f"{text}; {_next_try(seen.submit_trouble)}", reason)
