@@ -48,9 +48,9 @@ def _evaluated(expression: str, body: Body) -> bool | None:
     return bool(value.plain_value()) if value.type() == cel.Type.BOOL else None
 
 
-def flux(body: Body) -> str:
+def flux(kustomization: str, body: Body) -> str:
     """InProgress, Failed or Current. An expression that fails is an error on which Flux goes on waiting."""
-    (checks,) = document("flux/gate.yaml")["spec"]["healthCheckExprs"]
+    (checks,) = document(f"flux/{kustomization}.yaml")["spec"]["healthCheckExprs"]
     observed = body.get("status", {}).get("observedGeneration")
     if observed is not None and observed != body["metadata"]["generation"]:
         return "InProgress"
@@ -161,17 +161,17 @@ def recorded(history: str) -> Recorded:
 
 
 EXPECTED = {
-    #                          Argo CD        Flux
-    "no status yet":          ("Progressing", "InProgress"),
-    "running":                ("Progressing", "InProgress"),
-    "suspended":              ("Suspended",   "InProgress"),
-    "failed":                 ("Degraded",    "Failed"),
-    "stopped by its owner":   ("Degraded",    "Failed"),
-    "refused for good":       ("Degraded",    "Failed"),
-    "refused by the profile": ("Degraded",    "Failed"),
-    "throttled":              ("Progressing", "InProgress"),
-    "succeeded":              ("Healthy",     "Current"),
-    "stale generation":       ("Progressing", "InProgress"),
+    #                          Argo CD        Flux: launched  Flux: succeeded
+    "no status yet":          ("Progressing", "InProgress",   "InProgress"),
+    "running":                ("Progressing", "Current",      "InProgress"),
+    "suspended":              ("Suspended",   "Current",      "InProgress"),
+    "failed":                 ("Degraded",    "Failed",       "Failed"),
+    "stopped by its owner":   ("Degraded",    "Failed",       "Failed"),
+    "refused for good":       ("Degraded",    "Failed",       "Failed"),
+    "refused by the profile": ("Degraded",    "Failed",       "Failed"),
+    "throttled":              ("Progressing", "InProgress",   "InProgress"),
+    "succeeded":              ("Healthy",     "Current",      "Current"),
+    "stale generation":       ("Progressing", "InProgress",   "InProgress"),
 }  # fmt: skip
 
 
@@ -187,8 +187,13 @@ def test_argo_cd_shows_a_job_as_it_is(history: str) -> None:
 
 
 @pytest.mark.parametrize("history", HISTORIES)
+def test_a_folder_of_jobs_is_ready_for_flux_once_they_are_launched(history: str) -> None:
+    assert flux("jobs", recorded(history).body) == EXPECTED[history][1]
+
+
+@pytest.mark.parametrize("history", HISTORIES)
 def test_a_gate_of_flux_opens_for_a_success_alone(history: str) -> None:
-    assert flux(recorded(history).body) == EXPECTED[history][1]
+    assert flux("gate", recorded(history).body) == EXPECTED[history][2]
 
 
 def test_the_recorded_resources_are_in_the_states_they_are_named_for() -> None:
@@ -218,10 +223,11 @@ def test_a_sync_wave_may_go_on_once_a_job_is_submitted(history: str, health: str
 def test_both_take_the_same_reasons_for_a_persons_work_and_each_is_one_of_ours() -> None:
     script = document("argo-cd/argocd-cm.yaml")["data"][HEALTH_KEY]
     (table,) = re.findall(r"local act = \{(.*?)\}", script, re.DOTALL)
-    (checks,) = document("flux/gate.yaml")["spec"]["healthCheckExprs"]
-    (listed,) = re.findall(r"reason in \[(.*?)\]", checks["failed"], re.DOTALL)
     reasons = set(re.findall(r"(\w+) = true", table))
-    assert reasons == set(re.findall(r"'(\w+)'", listed))
+    for kustomization in ("jobs", "gate"):
+        (checks,) = document(f"flux/{kustomization}.yaml")["spec"]["healthCheckExprs"]
+        (listed,) = re.findall(r"reason in \[(.*?)\]", checks["failed"], re.DOTALL)
+        assert reasons == set(re.findall(r"'(\w+)'", listed))
     assert reasons <= {str(reason) for reason in Reason}
 
 
@@ -242,5 +248,4 @@ def test_nothing_in_the_examples_replaces_a_job_or_keeps_its_kustomization_waiti
     jobs, gate = document("flux/jobs.yaml")["spec"], document("flux/gate.yaml")["spec"]
     assert jobs["wait"]
     assert "force" not in jobs
-    assert "healthCheckExprs" not in jobs
     assert gate["dependsOn"] == [{"name": document("flux/jobs.yaml")["metadata"]["name"]}]
