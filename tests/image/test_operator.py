@@ -6,11 +6,14 @@ import json
 import os
 import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
 from sft_lab.awssim.control import Sim
+from sft_lab.cluster.lab import Lab
 from sft_lab.cluster.startup import start_lab
 from sft_lab.installation import NAMESPACE, RELEASE, Operator
 from sft_lab.processes import Program
@@ -23,26 +26,40 @@ from tools.image.engines import Container
 KUBECONFIG = "/mounted/kubeconfig"
 
 
+@dataclass(frozen=True)
+class Pod:
+    """What a process of the image is given in the lab's stead of a cluster."""
+
+    lab: Lab
+    env: Mapping[str, str]
+    mounts: Mapping[Path, str]
+
+
 @pytest.fixture(scope="module")
-def world(built: Built, image: Container, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """A lab whose operator runs in the image; it starts with the first test."""
+def pod(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pod]:
     with start_lab(tmp_path_factory.mktemp("image") / "lab") as lab:
         prepare(lab)
-        assert lab.aws_endpoint
         config = tmp_path_factory.mktemp("kubeconfig") / "kubeconfig"
         shutil.copy(lab.kubeconfig_of(NAMESPACE, RELEASE), config)
         config.chmod(0o444)  # the image's user is nobody on this machine
-        settings = {name: value for name, value in lab.env.items() if name.startswith(("AWS_", "SFT_"))}
-        settings |= {"KUBECONFIG": KUBECONFIG, "SFT_LEASE_NAMESPACE": NAMESPACE}
-        settings |= {"SFT_HTTP_HOST": "127.0.0.1", "SFT_HTTP_PORT": "0", **SETTINGS}
-        argv = image.command(built.configuration["Entrypoint"], env=settings, mounts={config: KUBECONFIG})
-        engines = {"PATH", "HOME", "DOCKER_HOST", "DOCKER_CONTEXT", "STORAGE_DRIVER", "BUILDAH_ISOLATION"}
-        environ = {name: value for name, value in built.by.environment.items() if name in engines}
-        program = Program("operator", lab.layout.run, argv, environ, lab.layout.logs / "operator.log")
-        program.start()
-        aws = Sim(lab.aws_endpoint)
-        aws.script("*", **PACE)
-        yield World(lab, aws, Operator(lab, program), "ml-team")
+        env = {name: value for name, value in lab.env.items() if name.startswith(("AWS_", "SFT_"))}
+        env |= {"KUBECONFIG": KUBECONFIG, "SFT_LEASE_NAMESPACE": NAMESPACE}
+        env |= {"SFT_HTTP_HOST": "127.0.0.1", "SFT_HTTP_PORT": "0", **SETTINGS}
+        yield Pod(lab, env, {config: KUBECONFIG})
+
+
+@pytest.fixture(scope="module")
+def world(built: Built, image: Container, pod: Pod) -> World:
+    """A lab whose operator runs in the image; it starts with the first test."""
+    argv = image.command(built.configuration["Entrypoint"], env=pod.env, mounts=pod.mounts)
+    engines = {"PATH", "HOME", "DOCKER_HOST", "DOCKER_CONTEXT", "STORAGE_DRIVER", "BUILDAH_ISOLATION"}
+    environ = {name: value for name, value in built.by.environment.items() if name in engines}
+    program = Program("operator", pod.lab.layout.run, argv, environ, pod.lab.layout.logs / "operator.log")
+    program.start()
+    assert pod.lab.aws_endpoint
+    aws = Sim(pod.lab.aws_endpoint)
+    aws.script("*", **PACE)
+    return World(pod.lab, aws, Operator(pod.lab, program), "ml-team")
 
 
 def test_it_becomes_ready(world: World) -> None:
@@ -58,6 +75,14 @@ def test_it_reads_data_launches_one_training_job_and_tells_its_result(world: Wor
     assert status["dataset"]["rows"] > 0
     assert status["artifacts"]["checkpoint"].startswith("s3://")
     assert job.creates() == 1
+
+
+def test_its_doctor_finds_no_permission_missing(image: Container, pod: Pod) -> None:
+    done = image.run("sft", "doctor", env=pod.env, mounts=pod.mounts)
+    print(f"\n{done.stdout}")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "sagemaker:DescribeTrainingJob" in done.stdout
+    assert "leases" in done.stdout
 
 
 def test_it_wrote_nothing_outside_tmp(world: World, image: Container) -> None:

@@ -50,6 +50,18 @@ def test_every_call_in_the_source_stands_in_the_table_of_operations() -> None:
     assert made - table == set(), "add them to sft_operator/aws/operations.py: the image keeps what stands there"
 
 
+def test_every_service_that_is_named_as_an_argument_stands_there_too() -> None:
+    named = {
+        keyword.value.value
+        for _, tree in trees()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        for keyword in node.keywords
+        if keyword.arg == "service" and isinstance(keyword.value, ast.Constant)
+    }
+    assert named <= OPERATIONS.keys()
+
+
 def test_every_operation_of_the_table_is_called_by_somebody() -> None:
     table = {(service, name) for service, names in OPERATIONS.items() for name in names}
     assert table - calls() == set()
