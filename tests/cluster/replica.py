@@ -81,6 +81,8 @@ class Replica:
             name=f"replica-{number}",
             settings={
                 **SETTINGS,
+                "SFT_SWEEP_INTERVAL": "0.5",
+                "SFT_LOG_INTERVAL": "60",
                 "SFT_LEADERSHIP": "Lease",
                 "SFT_REQUIRE_PROFILE": "false",
                 "KUBECONFIG": str(behind),
