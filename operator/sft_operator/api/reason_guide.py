@@ -25,6 +25,11 @@ GUIDE: dict[Reason, tuple[str, str]] = {
         "The job is not allowed to the namespace. Not given yet: profiles come later.",
         "Ask the platform team; it is looked at again by itself.",
     ),
+    Reason.OPERATOR_TOO_OLD: (
+        "The resource has a field that this operator does not know: the CRD is newer than the operator. Nothing is "
+        "launched without it; what runs is followed.",
+        "Upgrade the operator (docs/upgrading.md), or take the field away; it is looked at again by itself.",
+    ),
     Reason.DATASET_UNREADABLE: (
         "A data object is missing or may not be read; the message carries the policy statement that is missing.",
         "Put the object there or grant the statement; it is tried again by itself until `pendingDeadline`.",

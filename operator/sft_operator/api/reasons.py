@@ -14,6 +14,7 @@ class Reason(StrEnum):
     NAME_CONFLICT = "NameConflict"
     # refusals that wait, and end at pendingDeadline
     POLICY_DENIED = "PolicyDenied"
+    OPERATOR_TOO_OLD = "OperatorTooOld"
     DATASET_UNREADABLE = "DatasetUnreadable"
     ROLE_NOT_USABLE = "RoleNotUsable"
     ACCESS_DENIED = "AccessDenied"

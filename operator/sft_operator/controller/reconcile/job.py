@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -32,6 +33,9 @@ class Job:
     spec: SFTJobSpec | None
     spec_error: str
     status: SFTJobStatus
+    unknown: tuple[str, ...] = ()
+    """Fields that only a CRD newer than this operator can have let in: `spec` is the rest. What runs is followed by it,
+    and nothing is launched by it."""
 
     @property
     def key(self) -> str:
@@ -50,7 +54,7 @@ def parse(body: Mapping[str, Any]) -> Job:
     """Reads a resource as the API server serves it. A spec that does not fit is kept as an error, never raised:
     one bad resource must not stop the others."""
     metadata = body["metadata"]
-    spec, error = _spec(body.get("spec") or {})
+    spec, error, unknown = _spec(body.get("spec") or {})
     deleting = metadata.get("deletionTimestamp")
     return Job(
         namespace=metadata["namespace"],
@@ -64,14 +68,27 @@ def parse(body: Mapping[str, Any]) -> Job:
         spec=spec,
         spec_error=error,
         status=_status(body.get("status") or {}),
+        unknown=unknown,
     )
 
 
-def _spec(document: Mapping[str, Any]) -> tuple[SFTJobSpec | None, str]:
+def _spec(document: Mapping[str, Any]) -> tuple[SFTJobSpec | None, str, tuple[str, ...]]:
+    """The spec, or what is wrong with it; and the fields that are not known."""
     try:
-        return SFTJobSpec.model_validate(document), ""
+        return SFTJobSpec.model_validate(document), "", ()
     except ValidationError as error:
-        return None, sentences(error)
+        found = error.errors(include_url=False, include_input=False, include_context=False)
+        extra = [problem["loc"] for problem in found if problem["type"] == "extra_forbidden"]
+        if not extra:
+            return None, sentences(error), ()
+    known = copy.deepcopy(dict(document))
+    for *parents, field in extra:
+        part: Any = known
+        for step in parents:
+            part = part[step]
+        del part[field]
+    spec, wrong, _ = _spec(known)
+    return spec, wrong, tuple(".".join(map(str, ("spec", *path))) for path in extra)
 
 
 def _status(document: Mapping[str, Any]) -> SFTJobStatus:
