@@ -9,18 +9,25 @@ import time
 import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
 from sft_operator.api import yaml12
 from sft_operator.datasets.check import DatasetFile, DatasetLimits, check
 from sft_operator.datasets.report import DatasetReport
+from sft_operator.platforms.base import Refusal
 from sft_operator.platforms.sagemaker import output
-from tests.sagemaker_lab import ROW
+from sft_operator.platforms.sagemaker.plan import make_plan
+from sft_operator.recipes import interpolation
+from sft_operator.recipes.catalogue import default_catalogue
+from tests.manifests import ABSENT
+from tests.sagemaker_lab import ROW, view
 from tests.unit.test_review_hostile_results import member, read
 from tests.unit.test_sagemaker_output import MANIFEST
 
 MB = 1 << 20
+ROOT = Path(__file__).resolve().parents[2]
 
 
 class Memory:
@@ -155,6 +162,22 @@ def _billion_laughs() -> str:
 def test_yaml_that_explodes_or_builds_objects_is_refused_at_once(text: Callable[[], str], says: str) -> None:
     with quickly(5), pytest.raises(yaml12.YAMLError, match=says):
         yaml12.load(text(), source="recipe")
+
+
+@pytest.mark.parametrize("references", [0, 4000], ids=["written out", "by references"])
+def test_a_recipe_of_gigabytes_is_refused_before_any_of_it_is_written(references: int) -> None:
+    text = "x" * (20_000 if references else MB)
+    with pytest.raises(interpolation.InterpolationError, match="more than 131072 characters in all"), quickly(5):
+        interpolation.resolve({"a": text, **{f"b{i}": "${a}" for i in range(references)}})
+    example = yaml12.load((ROOT / "examples" / "inline-recipe.yaml").read_text(), source="example")
+    inline = example["spec"]["recipe"]["inline"] | {
+        "more": {"a": text} | {f"b{i}": "${more.a}" for i in range(references)}
+    }
+    job = view({"recipe.inline": inline, "hyperparameters": ABSENT, "dataset.validation": ABSENT})
+    with quickly(5):
+        planned = make_plan(job, None, default_catalogue())
+    assert isinstance(planned, Refusal)
+    assert "spec.recipe.inline: more than 131072 characters in all" in planned.message
 
 
 SECRET = "4111 1111 1111 1111"

@@ -17,6 +17,9 @@ _REFERENCE: Final = re.compile(r"\$\{([^${}]*)\}")
 _PATH: Final = re.compile(r"\.*[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*")
 _SELECT: Final = "oc.select:"
 _MAX_TEXT: Final = 16 * 1024
+MAX_CHARACTERS: Final = 128 * 1024
+"""Of all keys and texts, references replaced: ten times the largest recipe of AWS. A few thousand references to one long
+text would make gigabytes of a small recipe."""
 _MAX_CHAIN: Final = 32
 
 
@@ -45,16 +48,25 @@ class _Resolver:
     def __init__(self, root: Mapping[Any, Any]) -> None:
         self._root = root
         self._done: dict[Path, Any] = {}
+        self._characters = 0
 
     def walk(self, node: Any, path: Path) -> Any:
         if isinstance(node, Mapping):
             for key in node:
                 if is_reference(key):
                     raise InterpolationError((*path, key), "a key cannot be a reference")
+                self._count(key)
             return {key: self.walk(value, (*path, key)) for key, value in node.items()}
         if isinstance(node, list):
             return [self.walk(value, (*path, index)) for index, value in enumerate(node)]
-        return self._value(node, path, ())
+        value = self._value(node, path, ())
+        self._count(value)
+        return value
+
+    def _count(self, text: Any) -> None:
+        self._characters += len(text) if isinstance(text, str) else 1
+        if self._characters > MAX_CHARACTERS:
+            raise InterpolationError((), f"more than {MAX_CHARACTERS} characters in all, references replaced")
 
     def _value(self, value: Any, path: Path, chain: tuple[Path, ...]) -> Any:
         """What `value`, standing at `path`, is; `chain` is the way of references that led here."""

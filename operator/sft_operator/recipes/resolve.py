@@ -212,7 +212,8 @@ class _Resolution:
         try:
             return interpolation.resolve(self.content)
         except interpolation.InterpolationError as error:
-            self._error(self.said.get(error.path, self.request.field), f"at {dotted(error.path)}: {error.problem}")
+            place = f"at {dotted(error.path)}: " if error.path else ""
+            self._error(self.said.get(error.path, self.request.field), f"{place}{error.problem}")
             return None
 
     def _check_said(self, resolved: Mapping[Any, Any]) -> None:
