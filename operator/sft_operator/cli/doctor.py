@@ -15,7 +15,7 @@ from ..policy.profiles import Profile, parse
 from ..recipes.catalogue import default_catalogue
 from .doctor_row import Row, Verdict, exit_code, summary, table
 from .files import give_up, load
-from .scopes import Claims, of_manifests, of_profiles
+from .scopes import of_manifests, of_profiles
 from .terminal import say
 
 if TYPE_CHECKING:
@@ -52,21 +52,25 @@ def doctor(
     from . import doctor_aws, doctor_cluster
 
     installation = _installation(_account(service_account))
+    manifests = load(files, namespace)
     rows: list[Row] = []
-    claims = _claims(files, namespace, data_key)
+    profiles: list[Profile] = []
     try:
         found = doctor_cluster.examine(installation)
         rows += found.rows
-        if claims is None:
-            claims = _of_cluster([parse(body) for body in found.profiles], data_key)
+        profiles = [parse(body) for body in found.profiles]
     except doctor_cluster.ClusterError as error:
         rows += doctor_cluster.unanswered(error)
-    rows += [_problem(text) for text in (claims.problems if claims else ())]
-    rows += doctor_aws.examine(claims.all) if claims else ()
+    if manifests:
+        claims = of_manifests(manifests, default_catalogue(), known=profiles, data_keys=data_key)
+    else:
+        claims = of_profiles(profiles, default_catalogue(), data_keys=data_key)
+    rows += [_problem(text) for text in claims.problems]
+    rows += doctor_aws.examine(claims.all)
     for line in table(rows):
         say(line)
-    if claims is None or not (claims.all or claims.problems):
-        say("AWS was not asked: no SFTProfile is there to say what for; give FILEs")
+    if not claims.all:
+        say("AWS was not asked: there is no SFTProfile and no SFTJob to ask for")
     for line in summary(rows):
         say(line)
     sys.exit(exit_code(rows))
@@ -102,15 +106,6 @@ def _account(wanted: str | None) -> tuple[str, str] | None:
     if not space or not name:
         give_up(f"--service-account {wanted}: write namespace/name")
     return space, name
-
-
-def _claims(files: tuple[str, ...], namespace: str, data_keys: tuple[str, ...]) -> Claims | None:
-    """Of the files; None without any."""
-    return of_manifests(load(files, namespace), default_catalogue(), data_keys=data_keys) if files else None
-
-
-def _of_cluster(profiles: list[Profile], data_keys: tuple[str, ...]) -> Claims:
-    return of_profiles(profiles, default_catalogue(), data_keys=data_keys)
 
 
 def _problem(text: str) -> Row:

@@ -18,7 +18,7 @@ from typing import Any
 from ..aws.answers import answered
 from ..aws.errors import AWSError
 from ..aws.identity import TRAINING_LOG_GROUP, training_job_arn
-from ..aws.policies import Statement, assuming
+from ..aws.policies import Statement, assuming, without_covered
 from ..aws.sessions import Clients, ClientSettings, default_region
 from ..platforms.sagemaker.permissions import operator
 from ..platforms.sagemaker.scope import Scope
@@ -49,7 +49,6 @@ class Probe:
 class Untold:
     """A permission that no harmless call shows."""
 
-    sid: str
     action: str
     on: str
     why: str
@@ -58,23 +57,24 @@ class Untold:
 def probes(scope: Scope, region: str, nothing: str) -> Iterator[Probe | Untold]:
     """`nothing` is a name that no job, object or log has; it begins with sft-, as the names in the policy do."""
     arn = training_job_arn(scope.account, region, nothing)
-    job, one = partial(Probe, sid="FollowTrainingJobs", on=arn, service="sagemaker"), {"TrainingJobName": nothing}
+    named, one = f"training-job/{nothing} in {region}", {"TrainingJobName": nothing}
+    job = partial(Probe, sid="FollowTrainingJobs", on=named, service="sagemaker")
     yield job(action="sagemaker:DescribeTrainingJob", operation="describe_training_job", arguments=one)
     yield job(action="sagemaker:StopTrainingJob", operation="stop_training_job", arguments=one)
     yield job(action="sagemaker:ListTags", operation="list_tags", arguments={"ResourceArn": arn})
     tags = [{"Key": "sft-operator.dev/doctor", "Value": "nothing"}]
     yield job(action="sagemaker:AddTags", operation="add_tags", arguments={"ResourceArn": arn, "Tags": tags})
-    yield Untold("FollowTrainingJobs", "sagemaker:CreateTrainingJob", arn, "only a launch tells")
+    yield Untold("sagemaker:CreateTrainingJob", f"training-job/sft-* in {region}", "only a launch tells")
     yield Probe(
         sid="ListTrainingJobs",
         action="sagemaker:ListTrainingJobs",
-        on="*",
+        on=f"all in {region}",
         service="sagemaker",
         operation="list_training_jobs",
         arguments={"NameContains": nothing, "MaxResults": 1},
     )
-    for role in scope.role_arns:
-        yield Untold("PassJobRoles", "iam:PassRole", role, "only a launch tells")
+    for role in without_covered(scope.role_arns):
+        yield Untold("iam:PassRole", role, "only a launch tells")
     yield from _s3(scope, nothing)
     logs = partial(Probe, service="logs", on=f"{TRAINING_LOG_GROUP} in {region}")
     group = {"logGroupName": TRAINING_LOG_GROUP}
@@ -96,7 +96,7 @@ def _s3(scope: Scope, nothing: str) -> Iterator[Probe | Untold]:
     for arn in dict.fromkeys(scope.buckets()):
         bucket = arn.rpartition(":")[2]
         if ANY in bucket:
-            yield Untold("FindBuckets", "s3:ListBucket", arn, "the profile names no bucket")
+            yield Untold("s3:ListBucket", arn, "the profile names no bucket")
         else:
             yield Probe(
                 sid="FindBuckets",
@@ -107,9 +107,10 @@ def _s3(scope: Scope, nothing: str) -> Iterator[Probe | Untold]:
                 arguments={"Bucket": bucket},
                 proof=frozenset(),
             )
+    results = scope.below_output("output/output.tar.gz")
     kinds = (
         ("ReadData", "s3:GetObject", "head_object", scope.data()),
-        ("ReadResults", "s3:GetObject", "head_object", scope.below_output("output/output.tar.gz")),
+        ("ReadResults", "s3:GetObject", "head_object", without_covered(results, scope.data())),
         ("WriteRecipes", "s3:PutObject", "put_object", scope.below_output("recipe/*")),
     )
     for sid, action, operation, arns in kinds:
@@ -126,9 +127,9 @@ def _s3(scope: Scope, nothing: str) -> Iterator[Probe | Untold]:
             )
     for key in scope.kms_keys:
         for action in ("kms:GenerateDataKey", "kms:Decrypt"):
-            yield Untold("ResultsKey", action, key, "S3 asks for it with the first recipe and result")
+            yield Untold(action, key, "S3 asks for it with the first recipe and result")
     for key in scope.data_keys:
-        yield Untold("DataKey", "kms:Decrypt", key, "S3 asks for it with the first data set")
+        yield Untold("kms:Decrypt", key, "S3 asks for it with the first data set")
 
 
 def _never_stored(scope: Scope) -> dict[str, Any]:
@@ -144,7 +145,7 @@ def _example(arn: str, nothing: str) -> tuple[str, str] | None:
     if ANY in bucket:
         return None
     # `${*}` is IAM's way to write a star that stands for itself
-    filled = re.sub(r"\$\{(.)\}|sft-\*|\*", lambda found: found[1] or nothing, key)
+    filled = re.sub(r"\$\{(.)\}|\*?sft-\*|\*", lambda found: found[1] or nothing, key)
     return bucket, filled
 
 
@@ -168,6 +169,7 @@ def _examine(claim: Claim, claims: Sequence[Claim], clients: Clients, nothing: s
     if any(row.verdict is not Verdict.WORKS for row in identity):
         return
     statements = operator([other.scope for other in claims if other.access == claim.access])
+    hidden: set[Any] = set()  # buckets of which S3 does not tell what is in them
     for asked in probes(scope, region, nothing):
         if isinstance(asked, Untold):
             yield Row(
@@ -176,7 +178,15 @@ def _examine(claim: Claim, claims: Sequence[Claim], clients: Clients, nothing: s
             continue
         client = clients.get(asked.service, region, access=claim.access)
         row = _asked(asked, partial(getattr(client, asked.operation), **asked.arguments), part)
-        yield replace(row, missing=_missing(statements, asked)) if row.verdict is Verdict.DENIED else row
+        if row.verdict is Verdict.DENIED:
+            row = replace(row, missing=_missing(statements, asked))
+            bucket = asked.arguments.get("Bucket")
+            if asked.operation == "head_bucket":
+                hidden.add(bucket)
+            elif asked.operation == "head_object" and bucket in hidden:
+                text = "without s3:ListBucket S3 does not tell a forbidden object from a missing one"
+                row = replace(row, verdict=Verdict.UNKNOWN, note=text)
+        yield row
 
 
 def _identity(claim: Claim, part: str, region: str, clients: Clients) -> Iterator[Row]:

@@ -173,11 +173,12 @@ async def _row(
     refused = [verb for verb in right.verbs if not await _allowed(reviews, right, verb, namespace, name, installation)]
     where = f" in namespace {namespace}" if namespace else ""
     group = f".{right.group}" if right.group else ""
+    below = f"/{right.subresource}" if right.subresource else ""
     return Row(
         part=f"{PART}, as {who}",
         verdict=Verdict.DENIED if refused else Verdict.WORKS,
         permission=", ".join(right.verbs),
-        on=f"{right.kind}{group}{f' {name}' if name else ''}{where}",
+        on=f"{right.resource}{group}{below}{f' {name}' if name else ''}{where}",
         note=f"not {', '.join(refused)}" if refused and len(refused) < len(right.verbs) else "",
         missing=_rule(right, refused, name) if refused else "",
     )

@@ -54,8 +54,14 @@ class Claims:
     notes: tuple[str, ...] = ()
 
 
-def of_manifests(manifests: Sequence[Manifest], catalogue: Catalogue, *, data_keys: tuple[str, ...] = ()) -> Claims:
-    """A job goes by the profiles that are given with it."""
+def of_manifests(
+    manifests: Sequence[Manifest],
+    catalogue: Catalogue,
+    *,
+    known: Collection[Profile] = (),
+    data_keys: tuple[str, ...] = (),
+) -> Claims:
+    """A job goes by the profiles that are given with it; where none is, by those that are `known`."""
     profiles = [Profile(m.name, 0, m.spec, m.spec.namespaces) for m in manifests if isinstance(m.spec, SFTProfileSpec)]
     claims: list[Claim] = []
     problems = [f"{m.source}: {m.name or '(no name)'}: {finding}" for m in manifests for finding in m.findings]
@@ -63,7 +69,7 @@ def of_manifests(manifests: Sequence[Manifest], catalogue: Catalogue, *, data_ke
     for manifest in manifests:
         if not isinstance(manifest.spec, SFTJobSpec):
             continue
-        found = _of_job(manifest, manifest.spec, profiles, catalogue, data_keys)
+        found = _of_job(manifest, manifest.spec, profiles or known, catalogue, data_keys)
         if isinstance(found, tuple):
             claim, profile = found
             claims.append(claim)
@@ -98,7 +104,7 @@ def of_profiles(profiles: Collection[Profile], catalogue: Catalogue, *, data_key
 def _of_job(
     manifest: Manifest,
     spec: SFTJobSpec,
-    profiles: list[Profile],
+    profiles: Collection[Profile],
     catalogue: Catalogue,
     data_keys: tuple[str, ...],
 ) -> tuple[Claim, str | None] | Refusal:
