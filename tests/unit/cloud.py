@@ -73,6 +73,8 @@ class Cloud:
     checks: int = 0
     submits: int = 0
     plans: int = 0
+    as_whom: list[str | None] = field(default_factory=list)
+    """The role of the profile that each create was made with."""
     finds: int = 0
     wrong: list[str] = field(default_factory=list)
     """Rules that the operator broke."""
@@ -154,13 +156,14 @@ class Cloud:
         spec = job.spec
         assert spec.sage_maker is not None
         assert spec.output is not None
+        region = spec.sage_maker.region or REGION
         name = identity.job_name(
             name=job.name,
             attempt=job.attempt,
             identity=identity.run_identity(
                 scope=job.identity_scope,
                 account=ACCOUNT,
-                region=REGION,
+                region=region,
                 namespace=job.namespace,
                 name=job.name,
                 run_id=spec.run_id,
@@ -175,7 +178,7 @@ class Cloud:
             platform=self.name,
             job_name=name,
             attempt=job.attempt,
-            place=Place(ACCOUNT, REGION, job.access),
+            place=Place(ACCOUNT, region, job.access),
             fingerprint=job.fingerprint,
             request=request,
             request_digest=identity.digest([request, self.catalogue]),
@@ -185,7 +188,7 @@ class Cloud:
             tags={},
             effective=Effective(
                 account=ACCOUNT,
-                region=REGION,
+                region=region,
                 instance_count=4,
                 total_steps=200,
                 max_runtime=durations.display(runtime),
@@ -258,6 +261,7 @@ class Cloud:
             max_runtime=plan.request["MaxRuntimeInSeconds"],
         )
         self.created.append(plan.job_name)
+        self.as_whom.append(plan.place.access.role_arn if plan.place.access else None)
         if self.lose_next_answers:
             self.lose_next_answers -= 1
             return SubmitOutcome(SubmitKind.UNKNOWN)

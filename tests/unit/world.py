@@ -268,7 +268,7 @@ class World:
 
     def start_operator(self) -> None:
         self.queue = KeyedQueue()
-        line = Line(self.queue.add)
+        self.line = line = Line(self.queue.add)
         self.store = Store(line.take)
         profiles = Profiles(lambda: self.queue.add_all(self.store.unsubmitted()))
         metrics = Metrics(self.store, lambda: 0, lambda: None)
@@ -380,8 +380,10 @@ class World:
             entry = self.store.get(key)
             if entry is None or entry.job is None or entry.body is None:
                 continue
-            decision = step(entry.job, entry.seen, Context(self.aws, "test", self.now()))
-            patch = merge_patch(entry.body.get("status") or {}, wire(decision.status))
+            policy = self.loop.run_until_complete(self.engine._policy(entry.job))
+            context = Context(self.aws, "test", self.now(), policy, self.line.position)
+            decision = step(entry.job, entry.seen, context)
+            patch = merge_patch(wire(entry.job.status), wire(decision.status))
             if self._progress_interval:
                 patch = {name: value for name, value in patch.items() if name not in _PROGRESS}
             assert not patch, f"a write is pending: {patch}"
