@@ -137,6 +137,7 @@ def test_a_key_that_the_chart_does_not_know_is_refused_with_its_place(lab: Lab) 
     ("replicas=two", "want integer"),
     ("caBundle.configMap=a,caBundle.secret=b", "name a configMap or a secret, not both"),
     ("metrics.serviceMonitor.enabled=true,metrics.service=false", "needs metrics.service"),
+    ("metrics.serviceMonitor.enabled=true,config.metrics_auth=TokenReview", "name its Secret"),
     ("serviceAccount.create=false", "serviceAccount.name is required"),
     ("config.leadership=Alone", "the old and the new process of an update"),
 ])  # fmt: skip

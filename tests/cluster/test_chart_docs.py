@@ -59,6 +59,12 @@ def test_a_helm_command_of_the_page_is_one_that_helm_and_the_chart_take(lab: Lab
     lab.helm("template", release, str(ROOT / chart), "--set", "identityScope=docs", *settings)
 
 
+@pytest.mark.parametrize("values", re.findall(r"^```yaml\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL))
+def test_values_that_the_page_shows_are_taken_by_the_chart(lab: Lab, values: str) -> None:
+    chart = str(ROOT / "charts" / "sft-operator")
+    lab.helm("template", "sft-operator", chart, "--set", "identityScope=docs", "-f", "-", input=values)
+
+
 def test_the_namespaces_of_the_page_agree_with_each_other() -> None:
     named = set(re.findall(r"--namespace (\S+)", "\n".join(commands("helm"))))
     assert named == {"sft-system"}

@@ -65,8 +65,12 @@ SETTINGS: dict[str, Values] = {
     "Prometheus, and nobody else": {
         "metrics": {
             "serviceAnnotations": {"prometheus.io/scrape": "true"},
-            "serviceMonitor": {"enabled": True, "labels": {"release": "prometheus"}, "interval": "15s"},
+            "serviceMonitor": {
+                "enabled": True, "labels": {"release": "prometheus"}, "interval": "15s",
+                "authorization": {"credentials": {"name": "prometheus", "key": "token"}},
+            },
         },
+        "config": {"metrics_auth": "TokenReview"},
         "networkPolicy": {
             "ingressFrom": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}],
             "extraEgress": [{"ports": [{"port": 8443, "protocol": "TCP"}]}],
@@ -169,7 +173,11 @@ def test_two_replicas_stand_apart_and_a_new_one_stands_by_before_an_old_one_ends
         {"matchLabels": selector},
     )
     budget = of_kind(found, "PodDisruptionBudget")["spec"]
-    assert budget == {"maxUnavailable": 1, "selector": {"matchLabels": selector}}
+    assert budget == {
+        "maxUnavailable": 1,
+        "unhealthyPodEvictionPolicy": "AlwaysAllow",
+        "selector": {"matchLabels": selector},
+    }
 
 
 def test_the_container_can_write_nowhere_but_tmp_and_is_nobody(lab: Lab) -> None:
@@ -261,7 +269,9 @@ def test_prometheus_finds_the_metrics_by_the_service_monitor(lab: Lab) -> None:
     found = documents(lab, "Prometheus, and nobody else")
     monitor, service = of_kind(found, "ServiceMonitor"), of_kind(found, "Service")
     assert monitor["metadata"]["labels"]["release"] == "prometheus"
-    assert monitor["spec"]["endpoints"] == [{"port": "http", "path": "/metrics", "interval": "15s"}]
+    (endpoint,) = monitor["spec"]["endpoints"]
+    assert (endpoint["port"], endpoint["path"], endpoint["interval"]) == ("http", "/metrics", "15s")
+    assert endpoint["authorization"] == {"credentials": {"name": "prometheus", "key": "token"}}
     wanted = monitor["spec"]["selector"]["matchLabels"]
     assert wanted.items() <= service["metadata"]["labels"].items()
     assert service["metadata"]["annotations"] == {"prometheus.io/scrape": "true"}
