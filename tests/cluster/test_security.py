@@ -51,6 +51,20 @@ def test_a_resource_nested_thousands_of_levels_deep_is_refused_and_ends_nobodys_
     assert [line for line in world.log_lines() if line["level"] == "error"] == []
 
 
+def test_who_may_edit_jobs_may_write_no_status_and_no_profile(world: World) -> None:
+    world.kubectl("create", "rolebinding", "alice-edits", "--clusterrole=edit", "--user=alice")
+    alice = ("--as=alice",)
+    manifest = unchecked(name="forged") | {"status": {"phase": "Running", "jobName": "sft-of-somebody-else-1"}}
+    world.kubectl(*alice, "create", "--validate=false", "-f", "-", text=json.dumps(manifest))
+    job = Job(world, "forged")
+    assert job.until_finished()["jobName"].startswith("sft-forged-"), "the status that came along was dropped"
+    patch = json.dumps({"status": {"jobName": "sft-of-somebody-else-1"}})
+    write = ("patch", "sft", "forged", "--subresource=status", "--type=merge", "-p", patch)
+    assert "forbidden" in world.kubectl(*alice, *write, check=False).lower()
+    for verb, resource in (("patch", "sftjobs/status"), ("create", "sftprofiles"), ("patch", "sftprofiles")):
+        assert world.kubectl(*alice, "auth", "can-i", verb, resource, check=False).startswith("no")
+
+
 def test_words_of_a_training_container_are_text_in_status_events_and_logs(world: World) -> None:
     world.course(end="Failed", failure_reason=HOSTILE, error_lines=[HOSTILE, "Traceback\x1b[2J"])
     job = world.apply(unchecked(name="hostile"))
