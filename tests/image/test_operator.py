@@ -44,7 +44,7 @@ def pod(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pod]:
         config.chmod(0o444)  # the image's user is nobody on this machine
         env = {name: value for name, value in lab.env.items() if name.startswith(("AWS_", "SFT_"))}
         env |= {"KUBECONFIG": KUBECONFIG, "SFT_LEASE_NAMESPACE": NAMESPACE}
-        env |= {"SFT_HTTP_HOST": "127.0.0.1", "SFT_HTTP_PORT": "0", **SETTINGS}
+        env |= {"SFT_HTTP_HOST": "127.0.0.1", "SFT_HTTP_PORT": "0", **SETTINGS, "SFT_REQUIRE_PROFILE": "true"}
         yield Pod(lab, env, {config: KUBECONFIG})
 
 
