@@ -131,9 +131,10 @@ class Watching:
 
     def _thread(self, loop: asyncio.AbstractEventLoop, end: threading.Event, ended: asyncio.Future[None]) -> None:
         failure: BaseException | None = None
-        try:
-            asyncio.run(
-                kopf.operator(
+
+        async def watch() -> None:
+            try:
+                await kopf.operator(
                     registry=self._handlers(loop),
                     insights=self._insights,
                     clusterwide=not self._namespaces,
@@ -143,7 +144,11 @@ class Watching:
                     # else kopf asks for the user's name, and a container's user is a number without one
                     identity=Identity("sft-operator"),
                 )
-            )
+            finally:
+                end.set()  # kopf waits for it in a thread, without whose end this loop never closes
+
+        try:
+            asyncio.run(watch())
         except BaseException as error:
             failure = error
 
