@@ -28,7 +28,7 @@ SETTINGS: dict[str, Values] = {
         "region": "eu-west-1",
     },
     "a proxy that breaks TLS open": {
-        "proxy": {"https": "http://proxy.example.com:3128", "no": ".example.com"},
+        "proxy": {"https": "http://proxy.example.com:3128", "noProxy": ".example.com"},
         "caBundle": {"configMap": "corporate-ca", "key": "bundle.pem"},
     },
     "certificates in a Secret": {"caBundle": {"secret": "corporate-ca"}},

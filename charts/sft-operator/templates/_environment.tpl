@@ -36,7 +36,7 @@
 {{- if or $values.proxy.https $values.proxy.http }}
 {{- /* the API server, the metadata service, the EKS Pod Identity agent */}}
 - name: NO_PROXY
-  value: {{ printf "$(KUBERNETES_SERVICE_HOST),localhost,127.0.0.1,169.254.169.254,169.254.170.23,.svc,.cluster.local,%s" (index $values.proxy "no") | trimSuffix "," | quote }}
+  value: {{ printf "$(KUBERNETES_SERVICE_HOST),localhost,127.0.0.1,169.254.169.254,169.254.170.23,.svc,.cluster.local,%s" $values.proxy.noProxy | trimSuffix "," | quote }}
 {{- end }}
 {{- with $values.env }}
 {{ toYaml . }}
