@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from typing import Any
 
 import kopf
@@ -17,21 +18,22 @@ class Refused(Exception):
         self.status = status
 
 
-def failing(monkeypatch: pytest.MonkeyPatch, *statuses: int) -> list[int]:
-    """kopf as it fails: one exception for each start, while a thread of its loop goes on waiting for its stop flag."""
-    left, started = list(statuses), []
+def failing(monkeypatch: pytest.MonkeyPatch, *statuses: int) -> threading.Event:
+    """kopf as it fails: one exception for each start, while a thread of its loop goes on waiting for its stop flag.
+    Returns what is set when a start goes well."""
+    left, well = list(statuses), threading.Event()
 
     async def operator(*, stop_flag: Any, **_: Any) -> None:
         asyncio.get_running_loop().run_in_executor(None, stop_flag.wait)
-        started.append(len(started) + 1)
         if not left:
+            well.set()
             await asyncio.get_running_loop().run_in_executor(None, stop_flag.wait)
             return
         raise Refused(left.pop(0))
 
     monkeypatch.setattr(kopf, "operator", operator)
     monkeypatch.setattr("sft_operator.controller.watching.LOGIN_PAUSE", 0.0)
-    return started
+    return well
 
 
 async def _served() -> bool:
@@ -46,12 +48,9 @@ async def test_a_watch_that_is_refused_for_good_ends_the_process(monkeypatch: py
 
 
 async def test_a_crd_that_goes_under_the_watch_opens_it_anew(monkeypatch: pytest.MonkeyPatch) -> None:
-    started = failing(monkeypatch, 404, 404)
+    well = failing(monkeypatch, 404, 404)
     stop = asyncio.Event()
     running = asyncio.create_task(Watching(lambda kind, body: None, _served).run(stop))
-    async with asyncio.timeout(10):
-        while len(started) < 3:
-            await asyncio.sleep(0.01)
+    assert await asyncio.to_thread(well.wait, 10), "it was not opened a third time"
     stop.set()
     await asyncio.wait_for(running, 10)
-    assert len(started) == 3
