@@ -193,6 +193,7 @@ class Cloud:
                 total_steps=200,
                 max_runtime=durations.display(runtime),
                 output_uri=spec.output.uri,
+                deletion_policy=str(spec.run_policy.deletion_policy or "Stop"),
                 access=EffectiveAccess(
                     assume_role_arn=job.access.role_arn, external_id=job.access.external_id, profile=job.access.profile
                 )
