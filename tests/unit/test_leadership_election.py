@@ -16,6 +16,7 @@ from sft_operator.controller.election import (
     Candidate,
     Record,
 )
+from sft_operator.controller.leadership import SETTLE_SECONDS
 from sft_operator.controller.lease import record, written
 from sft_operator.controller.settings import Settings
 
@@ -110,6 +111,11 @@ def test_a_crash_is_taken_over_within_seventeen_seconds() -> None:
 def test_between_two_renewals_there_is_lease_enough_for_a_change_on_aws(duration: float) -> None:
     settings = ClientSettings()
     assert duration - RENEW_EVERY > settings.connect_timeout + settings.act_read_timeout
+
+
+def test_a_leader_that_resigns_waits_for_longer_than_a_change_may_take() -> None:
+    settings = ClientSettings()
+    assert settings.connect_timeout + settings.act_read_timeout < SETTLE_SECONDS
 
 
 @pytest.mark.parametrize("duration", [SHORTEST, DURATION])

@@ -180,7 +180,7 @@ class Elected:
         while True:
             if await self._looked():
                 if not self._candidate.may_take(self._clock()):
-                    self.trouble = ""
+                    self.trouble = self._told = ""
                 elif await self._written():
                     return
                 if told != self._candidate.leader:
