@@ -75,6 +75,14 @@ def test_a_replica_that_stands_by_passes_both_probes(scoped: World) -> None:
     scoped.lab.kill("standby")
 
 
+def test_a_replica_without_a_role_in_its_namespaces_is_not_ready_and_says_what_it_lacks(scoped: World) -> None:
+    stranger = start_operator(scoped.lab, name="stranger", settings={**SCOPED, "SFT_NAMESPACES": "team-c"})
+    wait_for("its page answers", lambda: stranger.get("/readyz")[0] == 503)
+    assert "has the operator a Role in one of them" in stranger.get("/readyz")[1]
+    assert stranger.get("/healthz")[0] == 200
+    scoped.lab.kill("stranger")
+
+
 def test_a_namespace_that_is_deleted_ends_nobody_elses_service_and_is_served_again_when_it_is_back(
     scoped: World,
 ) -> None:

@@ -28,7 +28,8 @@ class Health:
             return self._unable()
         return (
             "waiting for the API server to serve SFTJobs: is the CustomResourceDefinition "
-            "sftjobs.sft-operator.dev installed (crds/ or the chart)?"
+            "sftjobs.sft-operator.dev installed (crds/ or the chart)? Where SFT_NAMESPACES is set, has the operator a "
+            "Role in one of them (watchNamespaces of the chart)?"
         )
 
 

@@ -50,6 +50,7 @@ class Watching:
         """`admitted` names the namespaces that may be watched; None watches the whole cluster."""
         self._feed, self._served, self._admitted = feed, served, admitted
         self._namespaces: Sequence[str] = ()
+        self._told = ""
         self._insights = Insights()
         self._logins = 0
 
@@ -66,7 +67,7 @@ class Watching:
             self._insights = Insights()
             if self._admitted is not None and not await self._admit(self._admitted):
                 with suppress(asyncio.TimeoutError):
-                    await asyncio.wait_for(stop.wait(), ADMITTED_SECONDS)
+                    await asyncio.wait_for(stop.wait(), LOGIN_PAUSE)
                 continue
             end = threading.Event()
             ended: asyncio.Future[None] = loop.create_future()
@@ -97,10 +98,12 @@ class Watching:
         try:
             self._namespaces = await admitted()
         except KubeError as error:
-            log.warning("which namespaces may be watched is not known: %s", error)
-            return ()
-        missing = "none: they do not exist, or hold no Role for this operator"
-        log.info("namespaces that are watched: %s", ", ".join(self._namespaces) or missing)
+            self._namespaces, told = (), f"not known: {error}"
+        else:
+            told = ", ".join(self._namespaces) or "none: they do not exist, or hold no Role for this operator"
+        if told != self._told:
+            self._told = told
+            log.log(logging.INFO if self._namespaces else logging.WARNING, "namespaces that are watched: %s", told)
         return self._namespaces
 
     async def _moved(self) -> None:
