@@ -15,6 +15,14 @@ from sft_lab.installation import install_chart, start_operator
 from sft_lab.quickstart import upload_data
 from tests.cluster.kubectl import Kubectl
 from tests.cluster.story import OPEN_PROFILE, PACE, SETTINGS, World
+from tests.cluster.witness import OPERATOR_KEY, Witness, watching
+
+
+@pytest.fixture(scope="session", autouse=True)
+def witness() -> Iterator[Witness]:
+    """Everything that was asked of the simulated AWS of any lab in this session."""
+    with watching() as seen:
+        yield seen
 
 
 @pytest.fixture(scope="session")
@@ -57,9 +65,10 @@ def operated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         lab.kubectl("apply", "-f", "-", input=json.dumps(OPEN_PROFILE))
         upload_data(lab)
         assert lab.aws_endpoint
-        operator = start_operator(lab, settings=SETTINGS)
+        settings = {**SETTINGS, "AWS_ACCESS_KEY_ID": OPERATOR_KEY}
+        operator = start_operator(lab, settings=settings)
         operator.wait_ready()
-        yield World(lab, Sim(lab.aws_endpoint), operator, "default")
+        yield World(lab, Sim(lab.aws_endpoint), operator, "default", settings)
 
 
 @pytest.fixture

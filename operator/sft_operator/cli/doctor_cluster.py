@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import aiohttp
 from kubernetes.aio import client, config
@@ -116,14 +116,16 @@ async def _examine(installation: Installation) -> Found:
 
 async def _profiles(api: client.ApiClient) -> list[Mapping[str, Any]]:
     """Empty where they may not be listed or are not served; the rights say so."""
-    try:
-        page: Any = await client.CustomObjectsApi(api).list_cluster_custom_object(
-            GROUP, VERSION, PROFILE_PLURAL, _request_timeout=TIMEOUT
-        )
-    except ApiException as error:
-        if error.status in (403, 404):
-            return []
-        raise
+    objects, page = client.CustomObjectsApi(api), cast(Any, None)
+    while page is None:  # the caller bounds the time
+        try:
+            page = await objects.list_cluster_custom_object(GROUP, VERSION, PROFILE_PLURAL, _request_timeout=TIMEOUT)
+        except ApiException as error:
+            if error.status in (403, 404):
+                return []
+            if error.status != 429:  # a CRD that was just created is answered so until its storage is there
+                raise
+            await asyncio.sleep(1)
     return list(page["items"])
 
 
