@@ -49,6 +49,8 @@ _SHOWN = frozenset(
     {
         "RoleArn",
         "RoleSessionName",
+        "ExternalId",
+        "DurationSeconds",
         "QueueUrl",
         "QueueName",
         "Name",
@@ -125,7 +127,7 @@ def asked(
         protocol = "query"
         form = parse_qs(body.decode("utf-8", "replace"))
         operation = form.get("Action", [method])[0]
-        parameters = {k: v[0] for k, v in form.items() if k in _SHOWN}
+        parameters = {k: v[0] for k, v in form.items() if k in _SHOWN or k.startswith("Tags.")}
         name = str(parameters.get("RoleArn") or parameters.get("QueueName") or "")
     else:
         operation, name, parameters = f"{method} {path}", "", {}

@@ -101,14 +101,17 @@ class Clients:
         """Credentials that are asked for at the first call, and again a quarter of an hour before they end."""
         own = self._session(None, None)
 
+        def client(service: str, **given: Any) -> Any:
+            with self._lock:  # asked for in the thread of the call that needs the credentials
+                wanted = self._config(Purpose.ACT)
+                return own.client(service, region_name=region or default_region(), config=wanted, **given)
+
         def credentials() -> Any:
             source = own.get_credentials()
             if source is None:
                 raise NoCredentialsError
             fetcher = AssumeRoleCredentialFetcher(
-                client_creator=lambda service, **given: own.client(
-                    service, region_name=region or default_region(), config=self._config(Purpose.ACT), **given
-                ),
+                client_creator=client,
                 source_credentials=source,
                 role_arn=access.role_arn,
                 extra_args=_assume_role_arguments(access),
