@@ -64,7 +64,9 @@ def up(directory: Path, pace: str, identity_scope: str, without_aws: bool, with_
         click.echo("               kubectl apply -f examples/nova-lite-2-lora.yaml && kubectl get sft -w")
     else:
         click.echo("  next         the CRDs are not installed yet; from the root of the checkout:")
-        click.echo("               kubectl apply --server-side -f crds/ && kubectl apply -f examples/profiles/ml-team.yaml")
+        click.echo(
+            "               kubectl apply --server-side -f crds/ && kubectl apply -f examples/profiles/ml-team.yaml"
+        )
         click.echo("               python -m sft_operator")
     click.echo(f"  end it       sft-lab down --dir {lab.layout.root}")
 
