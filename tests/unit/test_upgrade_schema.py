@@ -61,7 +61,11 @@ BEFORE: Schema = {
         "count": {"type": "integer", "minimum": 1, "maximum": 9},
         "text": {"type": "string"},
         "tags": {"type": "object", "maxProperties": 4, "additionalProperties": {"type": "string", "maxLength": 8}},
-        "list": {"type": "array", "maxItems": 3, "items": {"type": "object", "properties": {"uri": {"type": "string"}}}},
+        "list": {
+            "type": "array",
+            "maxItems": 3,
+            "items": {"type": "object", "properties": {"uri": {"type": "string"}}},
+        },
         "free": {"type": "object", "x-kubernetes-preserve-unknown-fields": True},
     },
     "x-kubernetes-validations": [{"rule": "self.name != 'x'", "message": "no x"}],
