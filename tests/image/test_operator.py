@@ -103,7 +103,8 @@ def test_it_ends_in_seconds_when_it_is_asked_to_and_gives_up_leadership(world: W
     pid = program.pid()
     assert pid is not None
     os.kill(built.by.process(pid), signal.SIGTERM)
-    wait_for("it ends", lambda: program.pid() is None, seconds=10)
+    wait_for("the Lease is given up", lambda: "the Lease is released" in program.log.read_text(), seconds=10)
+    wait_for("it ends", lambda: program.pid() is None)  # docker removes the container meanwhile
     assert "Traceback" not in program.log.read_text()
     lease = json.loads(world.lab.kubectl("get", "lease", RELEASE, "-n", NAMESPACE, "-o", "json").stdout)
     assert not lease["spec"].get("holderIdentity")
