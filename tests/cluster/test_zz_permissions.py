@@ -86,7 +86,9 @@ def test_every_call_of_the_session_is_allowed_by_the_printed_policies_and_none_o
                     refused[f"{who}: {asked.action} on {asked.resource} ({call.error})"] += 1
     alone = {item.path for item in request.session.items} == {request.path}
     whole = "this file's own calls only: run all of tests/cluster to judge the whole" if alone else "the session"
-    print(f"{sum(map(len, judged.values()))} calls of {len(witness.labs)} labs judged ({whole})")
+    number, every_call = sum(map(len, judged.values())), sum(map(len, witness.labs))
+    rest = f"{every_call - number} by keys of tests, or of operators that share one with their test, are not"
+    print(f"{number} calls of {len(witness.labs)} labs judged ({whole}); {rest}")
     assert not refused, "\n".join(f"{count} x {what}" for what, count in refused.most_common(20))
     for who, policy in policies.items():
         by_resource = iam.every_grant(policy) - used[who]

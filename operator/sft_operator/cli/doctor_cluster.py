@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import aiohttp
 from kubernetes.aio import client, config
@@ -116,7 +116,8 @@ async def _examine(installation: Installation) -> Found:
 
 async def _profiles(api: client.ApiClient) -> list[Mapping[str, Any]]:
     """Empty where they may not be listed or are not served; the rights say so."""
-    objects, page = client.CustomObjectsApi(api), cast(Any, None)
+    objects = client.CustomObjectsApi(api)
+    page: Any = None
     while page is None:  # the caller bounds the time
         try:
             page = await objects.list_cluster_custom_object(GROUP, VERSION, PROFILE_PLURAL, _request_timeout=TIMEOUT)

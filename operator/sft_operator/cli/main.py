@@ -29,7 +29,7 @@ EXIT_REFUSED = 1
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="sft")
 def main() -> None:
-    """Supervised fine-tuning jobs on Kubernetes: check a job, see what it would launch, set up AWS, look what is wrong.
+    """Supervised fine-tuning jobs on Kubernetes: check a job, see what it would launch, set up AWS, see what is missing.
 
     Exit codes: 0 all is well, 1 a job is refused or a permission is missing, 2 a file cannot be read or the command is
     wrong.
