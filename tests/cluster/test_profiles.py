@@ -15,6 +15,7 @@ from sft_lab.cluster.startup import start_lab
 from sft_lab.installation import install_chart, start_operator
 from tests.cluster.story import PACE, SETTINGS, World, unchecked, wait_for
 from tests.manifests import ABSENT, Manifest
+from tests.sagemaker_lab import ROWS
 
 REQUIRED = {name: value for name, value in SETTINGS.items() if name != "SFT_REQUIRE_PROFILE"}
 """The default counts: without a profile nothing is launched."""
@@ -67,7 +68,10 @@ def teams(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
                 aws_access_key_id=account, aws_secret_access_key="x",
             )  # fmt: skip
             place = {"CreateBucketConfiguration": {"LocationConstraint": region}} if region != "us-east-1" else {}
-            s3.create_bucket(Bucket="acme-team-a" if account == EAST else "acme-team-b", **place)
+            bucket = "acme-team-a" if account == EAST else "acme-team-b"
+            s3.create_bucket(Bucket=bucket, **place)
+            for key in ("train.jsonl", "secret.jsonl"):
+                s3.put_object(Bucket=bucket, Key=key, Body=ROWS)
         assert lab.aws_endpoint
         operator = start_operator(lab, settings=REQUIRED)
         operator.wait_ready()

@@ -22,8 +22,10 @@ GUIDE: dict[Reason, tuple[str, str]] = {
     ),
     # refusals that wait
     Reason.POLICY_DENIED: (
-        "The job is not allowed to the namespace. Not given yet: profiles come later.",
-        "Ask the platform team; it is looked at again by itself.",
+        "The SFTProfile of the namespace does not allow what the job names, or no single one serves the namespace; the "
+        "message names the field, the value and the rule. Nothing was read or launched.",
+        "Correct the job, or ask the platform team: it goes on by itself when the profile allows it, until "
+        "`pendingDeadline`. See [profiles.md](profiles.md).",
     ),
     Reason.OPERATOR_TOO_OLD: (
         "The resource has a field that this operator does not know: the CRD is newer than the operator. Nothing is "
@@ -49,6 +51,16 @@ GUIDE: dict[Reason, tuple[str, str]] = {
     Reason.CAPACITY_UNAVAILABLE: (
         "AWS has no such instances free at the moment.",
         "`backoffLimit` makes new attempts; another instance type or region may have some.",
+    ),
+    Reason.CONCURRENCY_LIMIT: (
+        "The SFTProfile has as many runs as it may have at a time (`maxConcurrentRuns`); `status.queuePosition` is the "
+        "job's place in the line, 1 is next.",
+        "Wait: it goes by itself, first come first served. The platform team may raise the limit.",
+    ),
+    Reason.LAUNCHES_PAUSED: (
+        "The platform team has paused launches (`pauseLaunches` of the SFTProfile or of the installation). Runs that "
+        "are going on are not touched.",
+        "Wait: it goes on by itself when launches are resumed; `pendingDeadline` counts meanwhile and may be raised.",
     ),
     Reason.THROTTLED: ("AWS asks for fewer calls.", "Nothing: the operator slows down and tries again."),
     Reason.SERVICE_UNAVAILABLE: (
