@@ -270,6 +270,21 @@ def test_a_run_is_followed_and_obeys_whatever_a_newer_crd_has_added_to_its_job()
         assert len(world.aws.created) == 1
 
 
+def test_a_job_that_another_crd_shows_otherwise_is_read_again_although_nobody_wrote_it() -> None:
+    """A watch that was opened under the newer CRD has filled the default in; the list that follows it does not."""
+    with World() as world:
+        world.aws.check_takes = 30.0
+        world.apply()
+        newer(world, {"priority": 5})
+        world.advance(120)
+        assert world.status["reason"] == "OperatorTooOld"
+        del world.body["spec"]["priority"]
+        world.cluster._emit("MODIFIED", world.body)
+        world.advance(120)
+        assert world.says("Submitted") == ("True", "Accepted")
+        assert len(world.aws.created) == 1
+
+
 FROM_A_NEWER = {"budget": {"left": 3}, "approvedBy": "somebody"}
 
 

@@ -53,7 +53,7 @@ class Store:
             job = parse(body)
             entry = self._entries[key] = Entry(metadata["uid"], metadata.get("resourceVersion", ""), body, job)
         else:
-            if not newer(metadata.get("resourceVersion", ""), entry.version):
+            if not newer(metadata.get("resourceVersion", ""), entry.version) and not _shown_otherwise(entry, body):
                 return None
             job = parse(body)
             if _another_run(entry.job, job):
@@ -111,6 +111,14 @@ class Store:
     def phases(self) -> Counter[tuple[str, str]]:
         """Jobs by (namespace, phase)."""
         return Counter((key.split("/", 1)[0], entry.phase) for key, entry in self._entries.items())
+
+
+def _shown_otherwise(entry: Entry, body: Mapping[str, Any]) -> bool:
+    """Whether the version that is known has another spec now: under another CRD the API server fills in and leaves out
+    other fields, without a write."""
+    if entry.body is None or body["metadata"].get("resourceVersion") != entry.version:
+        return False
+    return body.get("spec") != entry.body.get("spec")
 
 
 def _forget_check(entry: Entry) -> None:
