@@ -14,7 +14,7 @@ from sft_operator.controller.kube import KubeError
 from sft_operator.platforms.base import RunState
 from tests.manifests import nova_lite_2_lora
 from tests.unit.cloud import refusal
-from tests.unit.test_step_profiles import profile
+from tests.unit.test_step_profiles import LEFT_TO_THE_PROFILE, WEST, profile
 from tests.unit.world import NAMESPACE, World
 
 
@@ -34,7 +34,7 @@ class Team:
         self.world.cluster.apply_profile("ml", spec)
 
     def apply(self, name: str, settle: float = 1.0, **edits: Any) -> None:
-        self.edits[name] = self.edits.get(name, {}) | edits
+        self.edits[name] = LEFT_TO_THE_PROFILE | self.edits.get(name, {}) | edits
         self.world.cluster.apply(nova_lite_2_lora(self.edits[name], name=name))
         self.world.advance(settle)
 
@@ -255,6 +255,7 @@ _HAPPENINGS: dict[str, Callable[[Team, str], None]] = {
     "one at a time": lambda team, name: team.set(1),
     "two at a time": lambda team, name: team.set(2),
     "pause": lambda team, name: team.set(2, pauseLaunches=True),
+    "moves west": lambda team, name: team.set(2, defaults={"sageMaker": {"region": WEST}}),
     "denied": lambda team, name: team.set(2, allowed={"roleARNs": []}),
 }
 

@@ -52,12 +52,8 @@ class Guard:
         request = {key: value for key, value in plan.request.items() if key != "Tags"}
         found = list(self._texts(_texts(request, f"the launch ({plan.job_name})")))
         for upload in plan.uploads:
-            try:
-                recipe = yaml12.load(upload.body.decode(), source="the resolved recipe")
-            except yaml12.YAMLError as error:
-                found.append(self._finding("spec.recipe", f"cannot be read through: {error}", "uriPrefixes"))
-            else:
-                found += self._texts(_texts(recipe, "the resolved recipe"))
+            recipe = yaml12.load(upload.body.decode(), source=upload.uri)
+            found += self._texts(_texts(recipe, "the resolved recipe"))
         return found
 
     def _time(self, spec: SFTJobSpec, instances: int) -> Iterator[Finding]:
