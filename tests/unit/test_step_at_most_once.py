@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from sft_operator.api.reasons import Reason
 from sft_operator.platforms.base import PlatformUnavailable, RunState
 from tests.unit.cloud import refusal
@@ -263,3 +266,24 @@ def test_a_state_that_no_look_has_told_yet_is_starting() -> None:
         world.aws.jobs[world.aws.created[0]].state = RunState.RECOVERING
         world.advance(40)
         assert world.phase == "Recovering"
+
+
+def test_a_launch_that_the_api_server_does_not_keep_is_put_off_with_growing_pauses() -> None:
+    """Its CRD is older than the operator and prunes what it does not know."""
+    with World() as world:
+        whole = world.cluster.patch_status
+        patches = 0
+
+        async def pruning(metadata: Mapping[str, Any], patch: Mapping[str, Any]) -> Mapping[str, Any]:
+            nonlocal patches
+            patches += 1
+            return await whole(metadata, {})
+
+        world.cluster.patch_status = pruning  # type: ignore[method-assign]
+        world.apply({"dataset.check": "Skip"})
+        world.advance(3600)
+        assert world.aws.created == []
+        assert patches < 60
+        world.cluster.patch_status = whole  # type: ignore[method-assign]
+        world.advance(400)
+        assert len(world.aws.created) == 1

@@ -217,8 +217,11 @@ class Engine:
         self._metrics.writes.labels("progress" if progress_only else "state").inc()
         if body["metadata"].get("resourceVersion") == metadata.get("resourceVersion"):
             # an older CRD prunes what it does not know: a stop must not wait for words that are never kept
-            log.warning("the API server keeps nothing of %s: is the CRD older than the operator?", ", ".join(patch))
-            return isinstance(decision.action, Submit)
+            text = f"the API server keeps nothing of {', '.join(patch)}: is the CRD older than the operator?"
+            if isinstance(decision.action, Submit):
+                raise KubeError(0, f"{text} Nothing is launched that cannot be written down")
+            log.warning("%s", text)
+            return False
         self._take(key, body)
         if isinstance(decision.action, Submit) and decision.status.job_name != before.job_name:
             entry.seen = replace(entry.seen, unsent=decision.status.job_name)
