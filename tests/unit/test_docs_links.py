@@ -10,9 +10,12 @@ from urllib.parse import unquote
 import pytest
 
 from sft_operator.api import yaml12
+from sft_operator.api.sftjob import SFTJobSpec
+from sft_operator.api.sftprofile import SFTProfileSpec
 from sft_operator.cli.manifest import read
 from sft_operator.platforms.base import JobView, Plan
 from sft_operator.platforms.sagemaker.plan import make_plan
+from sft_operator.policy.settle import settled
 from sft_operator.recipes.catalogue import default_catalogue
 
 ROOT = Path(__file__).parents[2]
@@ -63,6 +66,12 @@ def test_every_link_of_a_page_leads_somewhere(page: Path) -> None:
     assert not broken
 
 
+def _example_profile() -> SFTProfileSpec:
+    (manifest,) = read(str(ROOT / "examples" / "profiles" / "ml-team.yaml"), namespace="ml-team")
+    assert isinstance(manifest.spec, SFTProfileSpec)
+    return manifest.spec
+
+
 @pytest.mark.parametrize("place", JOBS)
 def test_a_job_shown_in_the_documentation_would_be_launched(place: str, tmp_path: Path) -> None:
     file = tmp_path / "job.yaml"
@@ -72,8 +81,10 @@ def test_a_job_shown_in_the_documentation_would_be_launched(place: str, tmp_path
     for manifest in found:
         assert not manifest.findings, "; ".join(map(str, manifest.findings))
         assert manifest.spec is not None
+        assert isinstance(manifest.spec, SFTJobSpec)
+        spec = settled(manifest.spec, _example_profile(), "ml-team")
         view = JobView(
-            manifest.namespace, manifest.name, manifest.uid, manifest.spec, identity_scope="docs", fingerprint="f1:docs"
+            manifest.namespace, manifest.name, manifest.uid, spec, identity_scope="docs", fingerprint="f1:docs"
         )
         planned = make_plan(view, None, default_catalogue())
         assert isinstance(planned, Plan), planned.message
