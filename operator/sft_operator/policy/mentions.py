@@ -16,7 +16,7 @@ _SCHEME = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456
 _LONGEST_SCHEME = 32
 _READ_ANOTHER_WAY = re.compile(r"[^ -~]|[%\\]")
 _SEGMENTS = re.compile(r"[/\\?#]")
-_ENDS = re.compile(r"[\s\"'<>]")
+_SHOWN_UNTIL = re.compile(r"[\s\"']")
 _S3_ARN = re.compile(r"arn:[^:\s]{0,32}:s3([a-z-]{0,32}:[^:\s]{0,32}:[^:\s]{0,32}):", re.IGNORECASE)
 _IAM_ARN = re.compile(r"(?=(arn:[^:\s]{0,32}:(?:iam|sts):[a-z0-9+=.@_/:-]{0,2048}))", re.IGNORECASE)
 _ROLE = re.compile(r"arn:[^:\s]{0,32}:iam::[0-9]*:role/[A-Za-z0-9+=,.@_/-]*", re.IGNORECASE)
@@ -56,7 +56,7 @@ class Location:
         return not prefix.rest or (self.whole and within)
 
     def __str__(self) -> str:
-        end = _ENDS.search(self.text, self.at)
+        end = _SHOWN_UNTIL.search(self.text, self.at)
         return f"{self.scheme}{_MARK}{self.text[self.at : end.start() if end else None]}"[:_SHOWN]
 
 
