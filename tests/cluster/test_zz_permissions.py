@@ -74,13 +74,15 @@ def test_every_call_of_the_session_is_allowed_by_the_printed_policies_and_none_o
             elif call.caller.startswith(ASSUMED) and any(c.operation == "AssumeRole" for c in calls):
                 judged["assumed"].append(call)
     roles = printed(judged, tmp_path)
-    policies = {"own": roles[OPERATOR]["policy"], "assumed": roles[ROLE]["policy"]}
-    used: dict[str, set[iam.Grant]] = {who: set() for who in policies}
+    used: dict[str, set[iam.Grant]] = {who: set() for who in judged}
+    granted_at_all: dict[str, set[iam.Grant]] = {who: set() for who in judged}
     refused: Counter[str] = Counter()
     for who, calls in judged.items():
         for call in calls:
+            policy = roles[OPERATOR if who == "own" else _assumed(call.account)]["policy"]
+            granted_at_all[who] |= iam.every_grant(policy)
             for asked in iam.requests(call):
-                granted = list(iam.grants(policies[who], asked))
+                granted = list(iam.grants(policy, asked))
                 used[who] |= set(granted)
                 if not granted:
                     refused[f"{who}: {asked.action} on {asked.resource} ({call.error})"] += 1
@@ -90,10 +92,9 @@ def test_every_call_of_the_session_is_allowed_by_the_printed_policies_and_none_o
     rest = f"{every_call - number} by keys of tests, or of operators that share one with their test, are not"
     print(f"{number} calls of {len(witness.labs)} labs judged ({whole}); {rest}")
     assert not refused, "\n".join(f"{count} x {what}" for what, count in refused.most_common(20))
-    for who, policy in policies.items():
-        by_resource = iam.every_grant(policy) - used[who]
+    for who in judged:
         # a session that names many places need not do everything in each of them, but every action somewhere
-        unused = {(grant.sid, grant.action) for grant in by_resource} - {(g.sid, g.action) for g in used[who]}
+        unused = {(g.sid, g.action) for g in granted_at_all[who]} - {(g.sid, g.action) for g in used[who]}
         assert unused == set(), f"{who}: nobody needed {unused}"
     seen = {(call.service, call.operation) for calls in judged.values() for call in calls}
     every = {(service, name) for service, names in OPERATIONS.items() for name in names}
@@ -102,18 +103,18 @@ def test_every_call_of_the_session_is_allowed_by_the_printed_policies_and_none_o
 
 def printed(judged: Mapping[str, Sequence[Call]], directory: Path) -> dict[str, Any]:
     """What `sft setup aws` prints for profiles that allow what the session's jobs have named, and no more."""
-    access = {"access": {"assumeRoleARN": ROLE, "externalID": "last"}}
-    manifests = [
-        profile(
-            f"{who}-{number}", _places(calls), _roles(calls), _regions(calls),
-            **(access if who == "assumed" else {}), **({"defaults": {"output": {"kmsKeyID": key}}} if key else {}),
-        )
-        for who, calls in judged.items()
-        for number, key in enumerate(["", *_keys(calls)])
-    ]  # fmt: skip
+    manifests = []
+    for who, of_all in judged.items():
+        for account in sorted({call.account for call in of_all}):
+            calls = [call for call in of_all if call.account == account]
+            access = {"access": {"assumeRoleARN": _assumed(account)}} if who == "assumed" else {}
+            for number, key in enumerate(["", *_keys(calls)]):
+                given = {"defaults": {"output": {"kmsKeyID": key}}} if key else {}
+                name, places, regions = f"{who}-{account}-{number}", _places(calls), _regions(calls)
+                manifests.append(profile(name, places, _roles(calls, account), regions, **access, **given))
     file = directory / "profiles.json"
     file.write_text(json.dumps({"kind": "List", "items": manifests}))
-    answer = CliRunner().invoke(main, ["setup", "aws", str(file)])
+    answer = CliRunner().invoke(main, ["setup", "aws", str(file), "--operator-role", OPERATOR])
     assert answer.exit_code == 0, answer.output
     return {role["role"]: role for role in json.loads(answer.stdout)["roles"]}
 
@@ -123,8 +124,13 @@ def _places(calls: Sequence[Call]) -> list[str]:
     return sorted(f"s3://{bucket}/" for bucket in buckets)
 
 
-def _roles(calls: Sequence[Call]) -> list[str]:
-    return sorted({JOB_ROLE} | {c.parameters["RoleArn"] for c in calls if c.operation == "CreateTrainingJob"})
+def _assumed(account: str) -> str:
+    return ROLE.replace(ACCOUNT, account)
+
+
+def _roles(calls: Sequence[Call], account: str) -> list[str]:
+    known = {JOB_ROLE.replace(ACCOUNT, account)}
+    return sorted(known | {c.parameters["RoleArn"] for c in calls if c.operation == "CreateTrainingJob"})
 
 
 def _keys(calls: Sequence[Call]) -> list[str]:

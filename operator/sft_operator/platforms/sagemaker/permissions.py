@@ -94,7 +94,7 @@ def operator(scopes: Sequence[Scope]) -> tuple[Statement, ...]:
             resources=_all(scope.log_group("log-stream:sft-*") for scope in scopes),
         ),
     ]
-    return tuple(found)
+    return tuple(statement for statement in found if statement.resources)
 
 
 def job_role(scopes: Sequence[Scope]) -> tuple[Statement, ...]:
@@ -175,7 +175,7 @@ def job_role(scopes: Sequence[Scope]) -> tuple[Statement, ...]:
             )
         ),
     ]
-    return tuple(found)
+    return tuple(statement for statement in found if statement.resources)
 
 
 def trusted_by_sagemaker(account: str) -> tuple[Statement, ...]:
