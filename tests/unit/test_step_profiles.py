@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from sft_operator.api.reasons import Reason
-from sft_operator.platforms.base import PlatformUnavailable
+from sft_operator.api.status import DatasetStatus
+from sft_operator.platforms.base import JobView, Plan, PlatformUnavailable, Refusal
 from tests.manifests import ABSENT
 from tests.unit.cloud import refusal
 from tests.unit.world import NAMESPACE, World
@@ -314,6 +316,58 @@ def test_a_refused_create_moves_with_the_profiles_region_and_announces_it_first(
         assert world.aws.created == [world.status["jobName"]]
         assert world.status["jobName"] != before
         assert world.status["effective"]["region"] == WEST
+
+
+@pytest.mark.parametrize("restart", [False, True])
+def test_status_pins_the_role_that_a_refused_create_is_repeated_with(restart: bool) -> None:
+    world = World(require_profile=True)
+    world.aws.create_refusal, world.aws.create_retry_after = refusal(Reason.QUOTA_EXCEEDED), 600.0
+    world.cluster.apply_profile("ml", profile(access={"assumeRoleARN": f"{ROLE}-old"}))
+    with world:
+        world.apply(LEFT_TO_THE_PROFILE)
+        edit = profile(access={"assumeRoleARN": f"{ROLE}-new"}, defaults={"deletionPolicy": "Orphan"})
+        world.cluster.apply_profile("ml", edit)
+        world.advance(5)
+        assert world.status["reason"] == "QuotaExceeded"
+        world.aws.create_refusal = None
+        if restart:
+            world.restart_operator()
+        world.advance(1300)
+        assert world.aws.as_whom == [f"{ROLE}-new"]
+        assert world.status["effective"]["access"]["assumeRoleARN"] == f"{ROLE}-new"
+        assert world.status["effective"]["deletionPolicy"] == "Orphan"
+
+
+def test_a_launch_is_not_repeated_elsewhere_under_a_profile_that_was_made_anew_with_the_same_generation() -> None:
+    with unsure(heard=True, restart=True) as world:
+        name = world.status["jobName"]
+        world.cluster.delete_profile("ml")
+        world.cluster.apply_profile("ml", profile(defaults={"sageMaker": {"region": WEST}}))
+        assert world.cluster.profiles["ml"]["metadata"]["generation"] == 1
+        go_on(world, restart=True)
+        world.advance(120)
+        assert world.aws.created == [name]
+        assert world.says("Submitted") == ("True", "Adopted")
+        assert world.status["effective"]["region"] == EAST
+
+
+def test_a_create_that_was_heard_is_followed_when_a_new_operator_plans_what_the_profile_denies(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with unsure(heard=True, restart=True) as world:
+        name, planned = world.status["jobName"], world.aws.plan
+
+        def plan(job: JobView, facts: DatasetStatus | None) -> Plan | Refusal:
+            found = planned(job, facts)
+            assert isinstance(found, Plan)
+            return replace(found, request={**found.request, "image": "other://place"})
+
+        monkeypatch.setattr(world.aws, "plan", plan)
+        monkeypatch.setattr(world.aws, "precheck", lambda job: plan(job, None))
+        go_on(world, restart=True)
+        world.advance(120)
+        assert world.aws.created == [name]
+        assert world.says("Submitted") == ("True", "Adopted")
 
 
 def test_what_was_announced_and_never_asked_for_is_not_waited_for() -> None:

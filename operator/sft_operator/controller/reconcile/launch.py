@@ -13,6 +13,7 @@ from ...api.sftjob import DatasetCheck, SFTJobSpec
 from ...api.status import (
     ConditionType,
     DatasetStatus,
+    Effective,
     Failure,
     Phase,
     PlanStatus,
@@ -89,7 +90,8 @@ def _attempt(job: Job, spec: SFTJobSpec, seen: Seen, context: Context, draft: Dr
     ruling = _too_new(job) if job.unknown else rule(spec, job.namespace, context.policy)
     paused = context.policy.paused or (isinstance(ruling, Ruling) and ruling.paused)
     decided = base.job_name is not None and (submit is None or submit.kind is not SubmitKind.NEXT_ATTEMPT)
-    if decided and may_be_live(job, seen) and (paused or _ruled_otherwise(base, ruling)):
+    unsure = decided and may_be_live(job, seen)
+    if unsure and (paused or _ruled_otherwise(base, ruling)):
         # a launch was decided under another word than today's: it is not repeated, and it may have been heard
         reason = ruling.reason if isinstance(ruling, Refusal) else Reason.POLICY_DENIED
         return _looked_for(job, spec, seen, context, draft, Reason.LAUNCHES_PAUSED if paused else reason)
@@ -109,8 +111,12 @@ def _attempt(job: Job, spec: SFTJobSpec, seen: Seen, context: Context, draft: Dr
             f"maxRuntime is used up: earlier attempts trained for {durations.display(view.prior_runtime_seconds)}",
         )
     early = context.platform.precheck(view)
-    denied = ruling.refuses(early) if isinstance(early, Plan) else early
+    if isinstance(early, Refusal):
+        return _refused(draft, early, early.message)
+    denied = ruling.refuses(early) if early is not None else None
     if denied is not None:
+        if unsure:
+            return _looked_for(job, spec, seen, context, draft, denied.reason)
         return _refused(draft, denied, denied.message)
 
     facts, decision = _facts(view, base, seen, context, draft)
@@ -120,6 +126,9 @@ def _attempt(job: Job, spec: SFTJobSpec, seen: Seen, context: Context, draft: Dr
     if isinstance(plan, Refusal):
         return _refused(draft, plan, plan.message)
     denied = ruling.refuses(plan)
+    if unsure and (denied is not None or plan.job_name != base.job_name):
+        # the profile is the same by its name and generation: it was made anew, or this operator plans otherwise
+        return _looked_for(job, spec, seen, context, draft, Reason.POLICY_DENIED)
     if denied is not None:
         return _refused(draft, denied, denied.message)
     submit_action = Submit(plan, view, facts)
@@ -150,6 +159,7 @@ def _intended(base: SFTJobStatus, plan: Plan, facts: DatasetStatus | None, profi
         and base.plan is not None
         and base.plan.request_digest == plan.request_digest
         and base.inputs_digest == plan.inputs_digest
+        and _without_hyperparameters(base.effective) == _without_hyperparameters(plan.effective)
         and _without_errors(base.dataset) == _without_errors(facts)
         and is_true(base.conditions, ConditionType.VALIDATED)
     )
@@ -158,6 +168,11 @@ def _intended(base: SFTJobStatus, plan: Plan, facts: DatasetStatus | None, profi
 def _without_errors(facts: DatasetStatus | None) -> DatasetStatus | None:
     """Status keeps fewer wrong rows than were told, where they are long."""
     return facts.model_copy(update={"errors": None}) if facts is not None else None
+
+
+def _without_hyperparameters(effective: Effective | None) -> Effective | None:
+    """They are cut where they are long; the request's digest stands for them."""
+    return effective.model_copy(update={"hyperparameters": None}) if effective is not None else None
 
 
 def _attempt_found_again(base: SFTJobStatus, run_id: str) -> int | None:
@@ -200,7 +215,7 @@ def _looked_for(job: Job, spec: SFTJobSpec, seen: Seen, context: Context, draft:
         return Decision(draft.base)
     wait = waits(seen.submit_trouble, context.now)
     if wait is not None and seen.submit_trouble is not None:
-        why = _SINCE.get(reason, "its SFTProfile was changed")
+        why = _SINCE.get(reason, "its SFTProfile or the operator was changed")
         text = f"{why} after the launch of {ref.job_name} was decided: it is looked for, and followed if it runs"
         draft.condition(ConditionType.SUBMITTED, False, reason, text)
         draft.phase(Phase.QUEUED, f"{text}; {_next_try(seen.submit_trouble)}", reason)
