@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 from sft_operator.api.reasons import Reason
 from sft_operator.api.status import DatasetStatus
+from sft_operator.controller.kube import KubeError
 from sft_operator.platforms.base import JobView, Plan, PlatformUnavailable, Refusal
 from tests.manifests import ABSENT
 from tests.unit.cloud import refusal
@@ -368,6 +370,24 @@ def test_a_create_that_was_heard_is_followed_when_a_new_operator_plans_what_the_
         world.advance(120)
         assert world.aws.created == [name]
         assert world.says("Submitted") == ("True", "Adopted")
+
+
+@pytest.mark.parametrize("how", ["stop", "delete"])
+def test_a_launch_that_was_perhaps_heard_is_stopped_while_the_labels_of_namespaces_cannot_be_read(
+    how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with unsure(heard=True, restart=True) as world:
+
+        async def refuses(name: str) -> Mapping[str, str]:
+            raise KubeError(403, f"namespaces {name} is forbidden")
+
+        monkeypatch.setattr(world.cluster, "namespace_labels", refuses)
+        world.cluster.apply_profile("other", profile() | {"namespaces": {"selector": {"matchLabels": {"team": "x"}}}})
+        go_on(world, restart=True)
+        world.delete() if how == "delete" else world.apply({"runPolicy.stop": True})
+        world.advance(300)
+        assert not world.aws.live()
+        assert world.gone if how == "delete" else world.phase == "Stopped"
 
 
 def test_what_was_announced_and_never_asked_for_is_not_waited_for() -> None:

@@ -52,7 +52,7 @@ async def run(settings: Settings) -> int:
     metrics = Metrics(
         store,
         lambda: len(queue),
-        lambda: sweeps.age(store.places(platform)),
+        lambda: sweeps.age(store.places(platform)) if leading.leads else None,
         leads=lambda: leading.leads,
         namespaces=settings.metrics_namespaces,
     )
@@ -132,9 +132,11 @@ class SweepClock:
         self._last[place] = time.monotonic()
 
     def age(self, places: Collection[Place]) -> float | None:
-        """Seconds since the oldest last look at these places; None where there is none to look at."""
-        looks = [self._last[place] for place in places if place in self._last]
-        return time.monotonic() - min(looks) if looks else None
+        """Seconds since the oldest last look at these places, or since there was first something to look at; None where
+        there is nothing. What is looked at in vain from the start ages too."""
+        now = time.monotonic()
+        self._last = {place: self._last.get(place, now) for place in places}
+        return now - min(self._last.values()) if self._last else None
 
 
 def _caller_settings(settings: Settings) -> CallerSettings:

@@ -180,7 +180,8 @@ class Engine:
 
     async def _policy(self, job: Job) -> Policy:
         profiles = self._profiles.all
-        by_label = not job.submitted and any(profile.selects_by_label for profile in profiles)
+        # a stop or a deletion asks no profile, and must not wait for an API server that does not tell labels
+        by_label = job.may_launch and any(profile.selects_by_label for profile in profiles)
         labels = await self._labels.of(job.namespace) if by_label else {}
         return Policy(profiles, labels, self._require_profile, self._pause_launches)
 

@@ -49,6 +49,13 @@ class Job:
     def submitted(self) -> bool:
         return is_true(self.status.conditions, ConditionType.SUBMITTED)
 
+    @property
+    def may_launch(self) -> bool:
+        """Whether the next step may come to a launch."""
+        policy = self.spec.run_policy if self.spec is not None else None
+        held = policy is None or policy.stop or policy.suspend or self.deleting_since is not None
+        return not (held or self.submitted or self.finished)
+
 
 def parse(body: Mapping[str, Any]) -> Job:
     """Reads a resource as the API server serves it. A spec that does not fit is kept as an error, never raised:
