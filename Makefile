@@ -8,6 +8,9 @@ AUDIT_ARGS ?=
 IMAGE_ARGS ?=
 # two at a time, a file never split: its tests may share a lab, and tell a story in their order
 WORKERS := --numprocesses=2 --dist=loadfile
+# every call of all cluster tests, judged by a test that comes after them
+JOURNALS := build/journals
+JUDGE := tests/cluster/test_zz_permissions.py
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 
 .DEFAULT_GOAL := help
@@ -36,8 +39,9 @@ lab-down: $(VENV)/.installed ## ends what `make lab` started
 test: lint audit ## everything that must hold: lint, audit, unit, contract, cluster and image tests
 	$(BIN)/sft-lab binaries
 	$(BIN)/python -m pytest $(WORKERS) $(PYTEST_ARGS) --cov=sft_operator --cov-report=term:skip-covered tests/unit tests/contract
-	$(BIN)/python -m pytest $(WORKERS) $(PYTEST_ARGS) tests/cluster
-	$(BIN)/python -m pytest $(PYTEST_ARGS) tests/image
+	rm -rf $(JOURNALS)
+	SFT_TEST_JOURNALS=$(JOURNALS) $(BIN)/python -m pytest $(WORKERS) $(PYTEST_ARGS) tests/cluster --ignore=$(JUDGE)
+	SFT_TEST_JOURNALS=$(JOURNALS) $(BIN)/python -m pytest $(PYTEST_ARGS) $(JUDGE) tests/image
 
 lint: $(VENV)/.installed ## format, lint, types, import rules, spelling, generated files
 	$(BIN)/ruff format --check .

@@ -23,6 +23,7 @@ def witness() -> Iterator[Witness]:
     """Everything that was asked of the simulated AWS of any lab in this session."""
     with watching() as seen:
         yield seen
+        seen.leave()
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,8 @@
 """Comes last: every call that the session's operators made, against the policies that `sft setup aws` prints for it.
 
-The journals are those of the labs that other files of tests/cluster have used in this session; this file adds a story
-with every operation, as the operator itself and as the role of a profile, so that it holds when it is run alone, too.
+The journals are those of the labs that other files of tests/cluster have used, in this process or before it (`make test`
+runs it by itself, after the others); this file adds a story with every operation, as the operator itself and as the role
+of a profile, so that it holds when it is run alone, too.
 """
 
 from __future__ import annotations
@@ -64,10 +65,11 @@ def story(world: World) -> Iterator[World]:
 
 
 def test_every_call_of_the_session_is_allowed_by_the_printed_policies_and_none_of_them_is_unused(
-    story: World, witness: Witness, tmp_path: Path, request: pytest.FixtureRequest
+    story: World, witness: Witness, tmp_path: Path
 ) -> None:
+    labs = witness.labs
     judged: dict[str, list[Call]] = {"own": [], "assumed": []}
-    for calls in witness.labs:
+    for calls in labs:
         for call in calls:
             if call.caller.startswith(OPERATORS):
                 judged["own"].append(call)
@@ -86,11 +88,11 @@ def test_every_call_of_the_session_is_allowed_by_the_printed_policies_and_none_o
                 used[who] |= set(granted)
                 if not granted:
                     refused[f"{who}: {asked.action} on {asked.resource} ({call.error})"] += 1
-    alone = {item.path for item in request.session.items} == {request.path}
+    alone = len(labs) == 1
     whole = "this file's own calls only: run all of tests/cluster to judge the whole" if alone else "the session"
-    number, every_call = sum(map(len, judged.values())), sum(map(len, witness.labs))
+    number, every_call = sum(map(len, judged.values())), sum(map(len, labs))
     rest = f"{every_call - number} by keys of tests, or of operators that share one with their test, are not"
-    print(f"{number} calls of {len(witness.labs)} labs judged ({whole}); {rest}")
+    print(f"{number} calls of {len(labs)} labs judged ({whole}); {rest}")
     assert not refused, "\n".join(f"{count} x {what}" for what, count in refused.most_common(20))
     for who in judged:
         # a session that names many places need not do everything in each of them, but every action somewhere
