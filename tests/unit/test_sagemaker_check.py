@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from sft_lab.awssim.control import Sim
+from sft_operator.api.place import Access
 from sft_operator.api.reasons import Reason
 from sft_operator.controller.metrics import Metrics
 from sft_operator.controller.store import Store
@@ -203,7 +204,15 @@ class TestUnreadable:
         reason, message = told(await aws.platform.check(view({"dataset.check": "Warn"})))
         assert reason is Reason.DATASET_UNREADABLE
         statement = '"Action": ["s3:GetObject"], "Resource": "arn:aws:s3:::acme-ml-team/train.jsonl"}'
-        assert statement in message
+        assert f'give the operator\'s identity {{"Effect": "Allow", {statement}' in message
+
+    async def test_denied_access_names_the_profiles_role_where_the_data_is_read_by_it(self, aws: Lab) -> None:
+        aws.sim.fail("HeadObject", code="AccessDenied", message="Access Denied", times=None, service="s3")
+        aws.sim.fail("GetObject", code="AccessDenied", message="Access Denied", times=None, service="s3")
+        role = "arn:aws:iam::111122223333:role/team-operator"
+        use = ProfileUse(name="ml-team", generation=1, access=Access(role, None, "ml-team", "ml-team"))
+        _, message = told(await aws.platform.check(dataclasses.replace(view(), profile=use)))
+        assert f"give the role {role} of SFTProfile ml-team {{" in message
 
     async def test_a_key_that_may_not_be_used_asks_for_decrypt(self, aws: Lab) -> None:
         text = "User: x is not authorized to perform: kms:Decrypt on resource: arn:aws:kms:us-east-1:1:key/y"

@@ -25,6 +25,13 @@ class Place:
     access: Access | None = None
 
     @property
+    def identity(self) -> str:
+        """Who calls here, for messages: to whom a statement that is missing has to be given."""
+        if self.access is None:
+            return "the operator's identity"
+        return f"the role {self.access.role_arn} of SFTProfile {self.access.profile}"
+
+    @property
     def shared(self) -> Place:
         """The same for what is asked of all namespaces of the profile at once."""
         return self if self.access is None else replace(self, access=replace(self.access, namespace=""))

@@ -54,7 +54,7 @@ class DatasetChecks:
             for _ in range(number):
                 self._observe(service, operation, code, seconds / number)
         if isinstance(answer, Unreadable):
-            return CheckOutcome(None, _unreadable(answer, place.region))
+            return CheckOutcome(None, _unreadable(answer, place))
         return _outcome(answer, warn_only=spec.dataset.check is DatasetCheck.WARN)
 
     def close(self) -> None:
@@ -125,9 +125,9 @@ def _field(report: DatasetReport, found: RowFinding) -> str:
     return "spec.dataset.validation[0].uri" if channels.get(found.uri) == "validation" else "spec.dataset.train.uri"
 
 
-def _unreadable(found: Unreadable, region: str) -> Refusal:
+def _unreadable(found: Unreadable, place: Place) -> Refusal:
     """Raises PlatformUnavailable for an error that is not about the object."""
-    wanted, error = found.wanted, found.error
+    wanted, error, region = found.wanted, found.error, place.region
     uri = S3Uri.parse(wanted.uri)
     if found.bucket_region is not None:
         text = (
@@ -141,23 +141,23 @@ def _unreadable(found: Unreadable, region: str) -> Refusal:
     elif error is None:
         text = f"{wanted.uri} cannot be read"
     else:
-        text = _refused_text(wanted, uri, region, error)
+        text = _refused_text(wanted, uri, place, error)
     return Refusal(Reason.DATASET_UNREADABLE, (Finding(wanted.field, text),))
 
 
-def _refused_text(wanted: Wanted, uri: S3Uri, region: str, error: AWSError) -> str:
+def _refused_text(wanted: Wanted, uri: S3Uri, place: Place, error: AWSError) -> str:
     if error.operation == "AssumeRole":
         raise unavailable(error) from error  # not about the object
     verdict = classify(error)
     denied = error.code.startswith(("AccessDenied", "403", "KMS"))
     if denied:
-        actions, resource = ["s3:GetObject"], object_arn(region, uri.bucket, uri.key)
+        actions, resource = ["s3:GetObject"], object_arn(place.region, uri.bucket, uri.key)
         if "kms" in f"{error.code} {error.message}".lower():
             actions, resource = ["kms:Decrypt"], "*"
         missing = "" if error.code.startswith("KMS") else ", or the object does not exist (S3 does not tell which)"
         return (
-            f"{wanted.uri} may not be read by the operator{missing}: {error.code}: {error.message}; give the operator's "
-            f"identity {statement(actions, resource)}"
+            f"{wanted.uri} may not be read by the operator{missing}: {error.code}: {error.message}; give "
+            f"{place.identity} {statement(actions, resource)}"
         )
     if verdict.error_class in (ErrorClass.NOT_FOUND, ErrorClass.USER):
         return f"{wanted.uri} cannot be read: {error.code}: {error.message}" + (

@@ -73,11 +73,8 @@ class Submitter:
         own = self._accounts[access]
         if own == account:
             return None
-        whose = (
-            f"the role {access.role_arn} of profile {access.profile} is" if access else "the operator's credentials are"
-        )
         text = (
-            f"is in account {account}, {whose} of account {own}, and a role can be passed within its own account only; "
+            f"is in account {account}, {place.identity} is of account {own}, and a role can be passed within its own account only; "
             f"use a role of account {own}, or a profile with access to {account}"
         )
         return Refusal(Reason.ROLE_NOT_USABLE, (Finding(_ROLE, text),))
@@ -154,8 +151,8 @@ def _upload_refused(plan: Plan, upload: Upload, error: AWSError) -> SubmitOutcom
             key = upload.kms_key_id or "*"
             actions, resource = ["kms:GenerateDataKey", "kms:Decrypt"], key if key.startswith("arn:") else "*"
         text = (
-            f"the operator may not write the recipe to {upload.uri} ({error.code}: {error.message}); give its identity "
-            f"{statement(actions, resource)}"
+            f"the operator may not write the recipe to {upload.uri} ({error.code}: {error.message}); give "
+            f"{plan.place.identity} {statement(actions, resource)}"
         )
         return _refused(Refusal(Reason.ACCESS_DENIED, (Finding(_OUTPUT, text),)), verdict.retry_after)
     if verdict.error_class is ErrorClass.NOT_FOUND:

@@ -173,7 +173,7 @@ class Sweep:
         if (account := str(answer.get("Account"))) != self.place.account:
             # another account knows none of our jobs, and all of them run on
             run.unreachable = True
-            text = f"the operator's credentials are of account {account}, {ref.job_name} is in {self.place.account}"
+            text = f"{self.place.identity} is of account {account}, {ref.job_name} is in {self.place.account}"
             return [(ref, PlatformUnavailable(Reason.ROLE_NOT_USABLE, text, self._settings.sweep_interval))]
         log.warning("a training job is gone", extra={"run": ref.job_name})
         run.last = Observation(
