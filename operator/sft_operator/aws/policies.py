@@ -6,6 +6,7 @@ Which permissions a platform needs is the platform's; how they are printed is th
 from __future__ import annotations
 
 import fnmatch
+import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -163,3 +164,8 @@ def pod_identity(namespace: str, name: str) -> tuple[Statement, ...]:
             },
         ),
     )
+
+
+def missing(actions: Sequence[str], resource: str) -> str:
+    """The statement that a refused call was missing, as JSON on one line: to be pasted."""
+    return json.dumps({"Effect": "Allow", "Action": list(actions), "Resource": resource})

@@ -12,6 +12,7 @@ from ...api.place import Place
 from ...api.reasons import Reason
 from ...api.sftjob import DatasetCheck
 from ...api.status import DatasetFile, DatasetStatus
+from ...aws import policies
 from ...aws.caller import Observer
 from ...aws.counted import Calls
 from ...aws.errors import AWSError, ErrorClass, classify
@@ -22,7 +23,6 @@ from ..base import CheckOutcome, JobView, PlatformUnavailable, Refusal
 from . import check_worker
 from .check_worker import Read, Unreadable, Wanted
 from .plan import data_objects
-from .policy import statement
 from .unavailable import unavailable
 
 _ERRORS = 20
@@ -157,7 +157,7 @@ def _refused_text(wanted: Wanted, uri: S3Uri, place: Place, error: AWSError) -> 
         missing = "" if error.code.startswith("KMS") else ", or the object does not exist (S3 does not tell which)"
         return (
             f"{wanted.uri} may not be read by the operator{missing}: {error.code}: {error.message}; give "
-            f"{place.identity} {statement(actions, resource)}"
+            f"{place.identity} {policies.missing(actions, resource)}"
         )
     if verdict.error_class in (ErrorClass.NOT_FOUND, ErrorClass.USER):
         return f"{wanted.uri} cannot be read: {error.code}: {error.message}" + (

@@ -8,6 +8,7 @@ from ...api.findings import Finding, errors
 from ...api.place import Access, Place
 from ...api.reasons import TERMINAL_REFUSALS, Reason
 from ...api.status import DatasetStatus
+from ...aws import policies
 from ...aws.caller import AWSCaller
 from ...aws.constraints import violations
 from ...aws.errors import AWSError, ErrorClass, classify
@@ -16,7 +17,6 @@ from ...aws.objects import S3Uri
 from ..base import JobView, Plan, PlatformUnavailable, Refusal, RunRef, SubmitKind, SubmitOutcome, Upload
 from . import existing, tags
 from .heads import unchanged
-from .policy import statement
 from .unavailable import refusal, sentence, unavailable
 
 _UNSURE_PAUSE = 5.0
@@ -152,7 +152,7 @@ def _upload_refused(plan: Plan, upload: Upload, error: AWSError) -> SubmitOutcom
             actions, resource = ["kms:GenerateDataKey", "kms:Decrypt"], key if key.startswith("arn:") else "*"
         text = (
             f"the operator may not write the recipe to {upload.uri} ({error.code}: {error.message}); give "
-            f"{plan.place.identity} {statement(actions, resource)}"
+            f"{plan.place.identity} {policies.missing(actions, resource)}"
         )
         return _refused(Refusal(Reason.ACCESS_DENIED, (Finding(_OUTPUT, text),)), verdict.retry_after)
     if verdict.error_class is ErrorClass.NOT_FOUND:
