@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from sft_operator.api import durations, identity
 from sft_operator.api.findings import Finding
-from sft_operator.api.place import Place
+from sft_operator.api.place import Access, Place
 from sft_operator.api.reasons import Reason
 from sft_operator.api.status import Artifacts, DatasetFile, DatasetStatus, Effective, EffectiveAccess, Stage
 from sft_operator.platforms.base import (
@@ -205,7 +205,9 @@ class Cloud:
         )
 
     def ref(self, effective: Effective, job_name: str, namespace: str) -> RunRef:
-        return RunRef(self.name, effective.account or "", effective.region or "", job_name)
+        given = effective.access
+        access = Access(given.assume_role_arn, given.external_id, given.profile, namespace) if given else None
+        return RunRef(self.name, effective.account or "", effective.region or "", job_name, access)
 
     def console_url(self, ref: RunRef) -> str:
         return f"https://console.example/{ref.job_name}"
@@ -228,7 +230,7 @@ class Cloud:
         kept = facts if self.check_refusal is None or self.check_partly_read else None
         return CheckOutcome(kept, self.check_refusal)
 
-    async def still_as_checked(self, job: JobView, facts: DatasetStatus) -> bool:
+    def _still_as_checked(self, facts: DatasetStatus) -> bool:
         return all(file.etag == self.etag for file in facts.files or [])
 
     async def submit(self, plan: Plan, job: JobView, facts: DatasetStatus | None) -> SubmitOutcome:
@@ -240,7 +242,7 @@ class Cloud:
             await asyncio.sleep(self.submit_takes)
         if self.unreachable is not None:
             raise self.unreachable
-        if facts is not None and not await self.still_as_checked(job, facts):
+        if facts is not None and not self._still_as_checked(facts):
             return SubmitOutcome(SubmitKind.DATA_CHANGED)
         self._pass_time()
         found = self.jobs.get(plan.job_name)

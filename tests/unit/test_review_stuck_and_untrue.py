@@ -10,7 +10,6 @@ from typing import Any
 from sft_operator.api.place import Place
 from sft_operator.api.reasons import Reason
 from sft_operator.controller.app import _resync
-from sft_operator.controller.profiles import Profiles
 from sft_operator.controller.queue import KeyedQueue
 from sft_operator.controller.reconcile.decision import stop_due_in, waits
 from sft_operator.controller.reconcile.job import Seen, Trouble
@@ -96,10 +95,6 @@ async def test_one_answer_that_makes_no_sense_does_not_end_the_resync_for_good()
         lists = 0
         scopes = (None,)
 
-        async def list_profiles(self) -> AsyncIterator[Any]:
-            for body in ():
-                yield body
-
         async def list_all(self, scope: str | None) -> AsyncIterator[Any]:
             self.lists += 1
             if self.lists == 1:
@@ -108,7 +103,7 @@ async def test_one_answer_that_makes_no_sense_does_not_end_the_resync_for_good()
                 done.set()
 
     kube: Any = Kube()
-    task = asyncio.create_task(_resync(kube, Store(), Profiles(), KeyedQueue(), 0.01))
+    task = asyncio.create_task(_resync(kube, Store(), KeyedQueue(), 0.01))
     try:
         await asyncio.wait_for(done.wait(), 5)
     finally:

@@ -14,13 +14,16 @@ from typing import Any
 import pytest
 
 from sft_lab.awssim.control import Sim
-from sft_operator.api.place import Access
+from sft_operator.api.place import Access, Place
 from sft_operator.api.reasons import Reason
 from sft_operator.controller.metrics import Metrics
 from sft_operator.controller.store import Store
 from sft_operator.platforms.base import CheckOutcome, PlatformUnavailable, ProfileUse
 from sft_operator.platforms.sagemaker import check, check_worker
+from sft_operator.platforms.sagemaker.heads import unchanged
 from tests.sagemaker_lab import BUCKET, ROWS, Lab, lab, until, view
+
+HERE = Place("111122223333", "us-east-1")
 
 WRONG_ROW = b'{"schemaVersion": "bedrock-conversation-2024", "messages": []}\n'
 
@@ -52,7 +55,7 @@ async def test_a_right_data_set_gives_its_facts_from_a_process_of_its_own(aws: L
         (f"s3://{BUCKET}/train.jsonl", etag, 40),
         (f"s3://{BUCKET}/val.jsonl", etag, 40),
     ]
-    assert await aws.platform.still_as_checked(view(), outcome.facts)
+    assert await unchanged(aws.caller, HERE, outcome.facts)
 
 
 async def test_the_calls_of_that_process_are_in_the_metric_of_aws_calls(sim: Sim) -> None:

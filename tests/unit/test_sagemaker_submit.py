@@ -10,12 +10,16 @@ import pytest
 
 from sft_lab.awssim.control import Sim
 from sft_operator.api import metadata
+from sft_operator.api.place import Place
 from sft_operator.api.reasons import Reason
 from sft_operator.api.status import DatasetFile, DatasetStatus
 from sft_operator.aws.sessions import ClientSettings
 from sft_operator.platforms.base import JobView, Plan, PlatformUnavailable, SubmitKind, SubmitOutcome
 from sft_operator.platforms.sagemaker.existing import outcome
+from sft_operator.platforms.sagemaker.heads import unchanged
 from tests.sagemaker_lab import BUCKET, Lab, lab, view
+
+HERE = Place("111122223333", "us-east-1")
 
 
 @pytest.fixture
@@ -183,9 +187,9 @@ async def test_a_role_of_another_account_is_refused_before_anything_is_written(a
 
 async def test_data_replaced_since_the_check_is_noticed_and_nothing_is_launched(aws: Lab) -> None:
     facts = facts_of(aws)
-    assert await aws.platform.still_as_checked(view(), facts)
+    assert await unchanged(aws.caller, HERE, facts)
     aws.put("train.jsonl", b"something else")
-    assert not await aws.platform.still_as_checked(view(), facts)
+    assert not await unchanged(aws.caller, HERE, facts)
     assert (await submit(aws, facts=facts)).kind is SubmitKind.DATA_CHANGED
     aws.s3().delete_object(Bucket=BUCKET, Key="train.jsonl")
     assert (await submit(aws, facts=facts)).kind is SubmitKind.DATA_CHANGED

@@ -307,3 +307,25 @@ def test_whatever_happens_no_more_run_than_may_and_in_the_end_everybody_has_run(
         left = {name: team.status(name) for name in _NAMES if f"{NAMESPACE}/{name}" in world.cluster.objects}
         assert {status.get("phase") for status in left.values()} <= {"Succeeded"}, left
         assert team.most_at_once() <= 2
+
+
+def test_a_job_that_is_denied_after_a_refused_launch_gives_its_place_to_the_next() -> None:
+    team = Team(1)
+    with team.world:
+        team.world.aws.create_refusal = refusal(Reason.QUOTA_EXCEEDED)
+        team.apply("a", settle=5)
+        assert (team.status("a")["reason"], team.status("a").get("jobName") is not None) == ("QuotaExceeded", True)
+        team.apply("b", settle=5, **{"sageMaker.training.instanceType": "ml.p4d.24xlarge", "model.name": "nova-lite"})
+        assert team.status("b")["reason"] == "ConcurrencyLimit"
+        team.world.aws.create_refusal = None
+        team.set(1, allowed={"instanceTypes": ["ml.p4d.*"]})
+        team.world.advance(70)
+        assert team.status("a")["reason"] == "PolicyDenied"
+        assert team.owners() == ["b"]
+        team.set(1)
+        team.world.advance(400)
+        assert team.status("a")["reason"] == "ConcurrencyLimit"
+        team.ends("b")
+        team.world.advance(400)
+        assert team.owners() == ["b", "a"]
+        assert team.most_at_once() == 1

@@ -23,7 +23,8 @@ GUIDE: dict[Reason, tuple[str, str]] = {
     # refusals that wait
     Reason.POLICY_DENIED: (
         "The SFTProfile of the namespace does not allow what the job names, or no single one serves the namespace; the "
-        "message names the field, the value and the rule. Nothing was read or launched.",
+        "message names the field, the value and the rule. Nothing is launched; a run that may have been launched before the "
+        "profile was edited is looked for.",
         "Correct the job, or ask the platform team: it goes on by itself when the profile allows it, until "
         "`pendingDeadline`. See [profiles.md](profiles.md).",
     ),

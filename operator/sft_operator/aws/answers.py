@@ -10,6 +10,7 @@ from botocore.parsers import ResponseParserError
 
 from ..api.neutral import neutral
 from .errors import AWSError
+from .operations import CREDENTIALS
 
 T = TypeVar("T")
 
@@ -36,8 +37,8 @@ def answered(service: str, operation: str, call: Callable[[], T]) -> T:
     try:
         return call()
     except exceptions.ClientError as error:
-        if error.operation_name == "AssumeRole":  # the credentials of a session are asked for by its next call
-            service, operation = "sts", "AssumeRole"
+        if error.operation_name in CREDENTIALS["sts"]:  # the credentials of a session are asked for by its next call
+            service, operation = "sts", error.operation_name
         raise from_answer(service, operation, error.response) from error
     except _LOST as error:
         raise AWSError(service, operation, type(error).__name__, str(error), lost=True) from error

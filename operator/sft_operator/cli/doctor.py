@@ -91,7 +91,8 @@ def _installation(account: tuple[str, str] | None) -> Installation:
 
     namespaces = setting("namespaces") or ()
     return Installation(
-        namespaces=tuple(re.split(r"[,\s]+", namespaces) if isinstance(namespaces, str) else namespaces),
+        namespaces=tuple(filter(None, re.split(r"[,\s]+", namespaces) if isinstance(namespaces, str) else namespaces)),
+        leases=setting("leadership") in (None, "Lease"),
         lease_name=setting("lease_name") or "sft-operator",
         lease_namespace=setting("lease_namespace") or (account[0] if account is not None else None),
         metrics_auth=setting("metrics_auth") == "TokenReview",

@@ -74,6 +74,8 @@ class Installation:
     """Which operator is asked about. `service_account` (namespace, name): that one, else whoever asks."""
 
     namespaces: tuple[str, ...]
+    leases: bool
+    """Whether a Lease says who leads."""
     lease_name: str
     lease_namespace: str | None
     metrics_auth: bool
@@ -136,7 +138,7 @@ async def _rights(api: client.ApiClient, installation: Installation) -> list[Row
     return [
         await _row(reviews, right, namespace, installation, who)
         for right in RIGHTS
-        if installation.metrics_auth or not right.metrics
+        if (installation.metrics_auth or not right.metrics) and (installation.leases or right.resource != "leases")
         for namespace in _namespaces(right.where, installation)
     ]
 

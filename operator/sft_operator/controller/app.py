@@ -83,7 +83,10 @@ async def run(settings: Settings) -> int:
         workers=settings.workers,
         progress_interval=settings.progress_interval,
     )
-    tasks = [asyncio.create_task(_resync(kube, store, profiles, queue, settings.resync_interval), name="resync")]
+    tasks = [
+        asyncio.create_task(_resync(kube, store, queue, settings.resync_interval), name="resync"),
+        asyncio.create_task(_keep_profiles(kube, profiles), name="profiles"),
+    ]
     acting = [
         asyncio.create_task(leading.run(), name="leadership"),
         asyncio.create_task(_act(leading, engine, caller), name="engine"),
@@ -164,13 +167,29 @@ def _broke(task: asyncio.Task[Any]) -> bool:
     return task.cancelled() or task.exception() is not None
 
 
-async def _resync(kube: Kube, store: Store, profiles: Profiles, queue: KeyedQueue, interval: float) -> None:
-    """Reads everything anew now and then: a watch that was cut and listed anew tells nothing of what vanished meanwhile."""
+PROFILES_SECONDS = 30.0
+"""Between two reads of all SFTProfiles: there are few, and one that was taken away must not be launched under for long."""
+
+
+async def _keep_profiles(kube: Kube, profiles: Profiles, interval: float = PROFILES_SECONDS) -> None:
+    """A watch that was cut and listed anew tells nothing of what vanished meanwhile."""
+    while True:
+        await asyncio.sleep(interval)
+        try:
+            await profiles.reread(kube)
+        except KubeError as error:
+            if error.status != 404:  # before its CRD is installed readiness says what is missing
+                log.warning("the SFTProfiles are read later: %s", error)
+        except Exception:
+            log.exception("reading the SFTProfiles failed; the next time comes")
+
+
+async def _resync(kube: Kube, store: Store, queue: KeyedQueue, interval: float) -> None:
+    """Reads all SFTJobs anew now and then, for the same reason."""
     while True:
         await asyncio.sleep(interval)
         for scope in kube.scopes:
             try:
-                await profiles.reread(kube)
                 await _reread(kube, store, queue, scope)
             except KubeError as error:
                 log.warning("the resync is put off: %s", error)

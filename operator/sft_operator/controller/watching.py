@@ -57,7 +57,7 @@ class Watching:
     @property
     def open(self) -> bool:
         """Whether SFTJobs and SFTProfiles are being watched at this moment."""
-        return {PLURAL, PROFILE_PLURAL} <= {resource.plural for resource in self._insights.watched_resources}
+        return {PLURAL, PROFILE_PLURAL} <= {resource.plural for resource in self._insights.watched_resources.copy()}
 
     async def run(self, stop: asyncio.Event) -> None:
         """Watches until `stop`. Raises RuntimeError when kopf gives up: the API server refuses us for good, and the

@@ -268,10 +268,6 @@ class Platform(Protocol):
         """Reads the data set, off the event loop."""
         ...
 
-    async def still_as_checked(self, job: JobView, facts: DatasetStatus) -> bool:
-        """Whether the data objects are the ones that `facts` tell of."""
-        ...
-
     async def submit(self, plan: Plan, job: JobView, facts: DatasetStatus | None) -> SubmitOutcome:
         """Idempotent: a second call for the same plan launches nothing."""
         ...

@@ -96,7 +96,7 @@ def _attempt(job: Job, spec: SFTJobSpec, seen: Seen, context: Context, draft: Dr
         reason = ruling.reason if isinstance(ruling, Refusal) else Reason.POLICY_DENIED
         return _looked_for(job, spec, seen, context, draft, Reason.LAUNCHES_PAUSED if paused else reason)
     if isinstance(ruling, Refusal):
-        return _refused(draft, ruling, ruling.message)
+        return _denied(draft, ruling)
     draft.update(profile=_profile(ruling))
     attempt = base.attempt or 1
     if submit is not None and submit.kind is SubmitKind.NEXT_ATTEMPT:
@@ -117,7 +117,7 @@ def _attempt(job: Job, spec: SFTJobSpec, seen: Seen, context: Context, draft: Dr
     if denied is not None:
         if unsure:
             return _looked_for(job, spec, seen, context, draft, denied.reason)
-        return _refused(draft, denied, denied.message)
+        return _denied(draft, denied)
 
     facts, decision = _facts(view, base, seen, context, draft)
     if decision is not None:
@@ -130,7 +130,7 @@ def _attempt(job: Job, spec: SFTJobSpec, seen: Seen, context: Context, draft: Dr
         # the profile is the same by its name and generation: it was made anew, or this operator plans otherwise
         return _looked_for(job, spec, seen, context, draft, Reason.POLICY_DENIED)
     if denied is not None:
-        return _refused(draft, denied, denied.message)
+        return _denied(draft, denied)
     submit_action = Submit(plan, view, facts)
     if submit is not None and submit.kind is SubmitKind.REFUSED and submit.refusal and base.job_name == plan.job_name:
         if submit.refusal.reason in TERMINAL_REFUSALS:
@@ -400,6 +400,12 @@ def _too_late(spec: SFTJobSpec, draft: Draft) -> Decision:
     draft.update(failure=Failure(reason=Reason.PENDING_DEADLINE_EXCEEDED, message=cut(message)))
     draft.finish(Phase.FAILED, Reason.PENDING_DEADLINE_EXCEEDED, message, complete=False)
     return Decision(draft.status)
+
+
+def _denied(draft: Draft, refusal: Refusal) -> Decision:
+    """By its profile. A launch that was decided and came to nothing gives its place in the profile's line back."""
+    draft.update(**NO_JOB)
+    return _refused(draft, refusal, refusal.message)
 
 
 def _refused(draft: Draft, refusal: Refusal, message: str) -> Decision:

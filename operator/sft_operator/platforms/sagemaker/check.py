@@ -146,7 +146,7 @@ def _unreadable(found: Unreadable, place: Place) -> Refusal:
 
 
 def _refused_text(wanted: Wanted, uri: S3Uri, place: Place, error: AWSError) -> str:
-    if error.operation == "AssumeRole":
+    if error.service == "sts":
         raise unavailable(error) from error  # not about the object
     verdict = classify(error)
     denied = error.code.startswith(("AccessDenied", "403", "KMS"))

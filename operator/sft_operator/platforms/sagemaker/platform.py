@@ -21,7 +21,7 @@ from ..base import (
     RunRef,
     SubmitOutcome,
 )
-from . import heads, plan, stop
+from . import plan, stop
 from . import tags as tag_store
 from .check import DatasetChecks
 from .result import collect
@@ -70,13 +70,6 @@ class SageMakerPlatform:
 
     async def check(self, job: JobView) -> CheckOutcome:
         return await self._checks.check(job)
-
-    async def still_as_checked(self, job: JobView, facts: DatasetStatus) -> bool:
-        region = job.spec.sage_maker.region if job.spec.sage_maker else None
-        try:
-            return await heads.unchanged(self._caller, Place("", region or "", job.access), facts)
-        except AWSError as error:
-            raise unavailable(error) from error
 
     async def submit(self, plan: Plan, job: JobView, facts: DatasetStatus | None) -> SubmitOutcome:
         return await self._submitter.submit(plan, job, facts)
