@@ -18,7 +18,7 @@ from tests.manifests import nova_lite_2_lora
         ("sftjobs.spec.dataset.validation.uri", "S3 object in JSON Lines"),
         ("sftjob.spec.recipe.overrides", "Values laid over the recipe last, by its own paths:"),
         ("sftjob.spec.sageMaker.training.instanceCount", "becomes the recipe's run.replicas."),
-        ("sftjob.spec.runPolicy.maxRuntime", "1m to 672h (default 120h)"),
+        ("sftjob.spec.runPolicy.maxRuntime", "1m to 672h (default: the profile's, else 120h)"),
         ("sftjob.status.conditions.reason", "Why, as one word of a closed list"),
     ],
 )

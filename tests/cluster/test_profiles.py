@@ -215,7 +215,7 @@ def test_two_profiles_run_side_by_side_in_two_accounts_and_regions(world: World)
 def _assumed(world: World, team: str) -> dict[str, Any]:
     """How the session of the namespace's own jobs was asked for; the profile has another, for looks at all of its runs."""
     asked: list[Call] = world.aws.calls("AssumeRole", name=f"sft-operator-{team}")
-    return [call.parameters for call in asked if "sft-operator.dev/namespace" in _tags(call.parameters)][-1]
+    return [call.parameters for call in asked if _tags(call.parameters).get("sft-operator.dev/namespace") == team][-1]
 
 
 def _tags(parameters: dict[str, Any]) -> dict[str, str]:

@@ -400,3 +400,13 @@ def test_what_was_announced_and_never_asked_for_is_not_waited_for() -> None:
         world.cluster.apply_profile("ml", profile(defaults={"sageMaker": {"region": WEST}}))
         world.advance(40)
         assert len(world.aws.created) == 1
+
+
+def test_a_status_made_by_hand_that_names_a_job_and_no_place_holds_nothing_up() -> None:
+    with World(require_profile=True) as world:
+        world.apply(LEFT_TO_THE_PROFILE)
+        world.cluster.objects[world.key]["status"] = {"phase": "Pending", "jobName": "no such job", "attempt": 7}
+        world.cluster.apply_profile("ml", profile())
+        world.restart_operator()
+        world.advance(120)
+        assert len(world.aws.created) == 1

@@ -90,7 +90,8 @@ def _attempt(job: Job, spec: SFTJobSpec, seen: Seen, context: Context, draft: Dr
     ruling = _too_new(job) if job.unknown else rule(spec, job.namespace, context.policy)
     paused = context.policy.paused or (isinstance(ruling, Ruling) and ruling.paused)
     decided = base.job_name is not None and (submit is None or submit.kind is not SubmitKind.NEXT_ATTEMPT)
-    unsure = decided and may_be_live(job, seen)
+    # a status without what settles the place was made by hand: there is nowhere to look
+    unsure = decided and may_be_live(job, seen) and run_ref(job, context.platform) is not None
     if unsure and (paused or _ruled_otherwise(base, ruling)):
         # a launch was decided under another word than today's: it is not repeated, and it may have been heard
         reason = ruling.reason if isinstance(ruling, Refusal) else Reason.POLICY_DENIED
