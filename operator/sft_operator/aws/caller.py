@@ -58,8 +58,8 @@ def _default_rates() -> Mapping[str, Rate]:
 
 @dataclass(frozen=True, slots=True)
 class CallerSettings:
-    """`threads` acting, `poll_threads` polling and as many reading logs and results: an AWS that does not answer holds a thread for a minute, and a
-    stop must not wait for a poll's thread."""
+    """`threads` acting, `poll_threads` polling and as many reading logs and results: an AWS that does not answer holds a
+    thread for a minute, and a stop must not wait for a poll's thread."""
 
     threads: int = 8
     poll_threads: int = 4

@@ -10,16 +10,15 @@ import click
 
 from .. import __version__
 from ..api import yaml12
-from ..api.identity import fingerprint
 from ..api.sftjob import SFTJobSpec
 from ..api.sftprofile import SFTProfileSpec
 from ..api.status import DatasetStatus
-from ..platforms.base import JobView, Plan, Refusal
+from ..platforms.base import Plan, Refusal
 from ..policy.profiles import Profile
-from ..policy.ruling import Policy, rule
 from .doctor import doctor
 from .files import load
 from .manifest import Manifest
+from .ruled import profiles_of, ruled
 from .setup import setup
 from .terminal import say
 
@@ -130,7 +129,7 @@ def _planned(
     """Every job of the files with its plan, or why there is none (None: the manifest itself is wrong, or a profile's).
     The SFTProfiles among the files count as all there are."""
     manifests = load(files, namespace)
-    profiles = [Profile(m.name, 0, m.spec, m.spec.namespaces) for m in manifests if isinstance(m.spec, SFTProfileSpec)]
+    profiles = profiles_of(manifests)
     facts = DatasetStatus(rows=rows) if rows else None
     return [
         (m, _plan(m, m.spec, profiles, facts, identity_scope) if isinstance(m.spec, SFTJobSpec) else None)
@@ -148,20 +147,9 @@ def _plan(
     from ..platforms.sagemaker.plan import make_plan
     from ..recipes.catalogue import default_catalogue
 
-    # of a namespace's labels a shell knows only the one that every namespace has
-    labels = {"kubernetes.io/metadata.name": manifest.namespace}
-    policy = Policy(profiles, labels, required=bool(profiles))
-    ruling = rule(spec, manifest.namespace, policy)
-    if isinstance(ruling, Refusal):
-        return ruling
-    view = JobView(
-        namespace=manifest.namespace,
-        name=manifest.name,
-        uid=manifest.uid,
-        spec=ruling.spec,
-        identity_scope=identity_scope,
-        fingerprint=fingerprint(spec),
-        profile=ruling.use,
-    )
+    found = ruled(manifest, spec, profiles, identity_scope=identity_scope)
+    if isinstance(found, Refusal):
+        return found
+    ruling, view = found
     plan = make_plan(view, facts, default_catalogue())
     return plan if isinstance(plan, Refusal) else ruling.refuses(plan) or plan

@@ -11,21 +11,20 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from ..api.findings import Finding
-from ..api.identity import fingerprint
 from ..api.place import Access
 from ..api.reasons import Reason
 from ..api.sftjob import SFTJobSpec
 from ..api.sftprofile import SFTProfileSpec
 from ..aws.identity import account_of, partition_of
 from ..aws.policies import literal
-from ..platforms.base import JobView, Refusal
+from ..platforms.base import Refusal
 from ..platforms.sagemaker.plan import precheck
 from ..platforms.sagemaker.scope import Scope
 from ..policy.profiles import Profile
-from ..policy.ruling import Policy, rule
 from ..policy.settle import NAMESPACE
 from ..recipes.catalogue import TRAINING, Catalogue
 from .manifest import Manifest
+from .ruled import profiles_of, ruled
 
 ANY = "*"
 _ACCOUNT = re.compile(r"arn:[a-z-]+:iam::\d{12}:role/")
@@ -62,7 +61,7 @@ def of_manifests(
     data_keys: tuple[str, ...] = (),
 ) -> Claims:
     """A job goes by the profiles that are given with it; where none is, by those that are `known`."""
-    profiles = [Profile(m.name, 0, m.spec, m.spec.namespaces) for m in manifests if isinstance(m.spec, SFTProfileSpec)]
+    profiles = profiles_of(manifests)
     claims: list[Claim] = []
     problems = [f"{m.source}: {m.name or '(no name)'}: {finding}" for m in manifests for finding in m.findings]
     spoken_for: set[str] = set()
@@ -108,20 +107,10 @@ def _of_job(
     catalogue: Catalogue,
     data_keys: tuple[str, ...],
 ) -> tuple[Claim, str | None] | Refusal:
-    # of a namespace's labels a shell knows only the one that every namespace has
-    labels = {"kubernetes.io/metadata.name": manifest.namespace}
-    ruling = rule(spec, manifest.namespace, Policy(profiles, labels, required=bool(profiles)))
-    if isinstance(ruling, Refusal):
-        return ruling
-    view = JobView(
-        namespace=manifest.namespace,
-        name=manifest.name,
-        uid=manifest.uid,
-        spec=ruling.spec,
-        identity_scope="any",
-        fingerprint=fingerprint(spec),
-        profile=ruling.use,
-    )
+    found = ruled(manifest, spec, profiles, identity_scope="any")
+    if isinstance(found, Refusal):
+        return found
+    ruling, view = found
     plan = precheck(view, catalogue)
     if isinstance(plan, Refusal):
         return plan
