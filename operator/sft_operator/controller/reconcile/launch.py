@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from ...api import durations, identity
-from ...api.conditions import find, is_true, parse_timestamp, timestamp
-from ...api.findings import Finding
+from ...api.conditions import is_true, parse_timestamp, timestamp
 from ...api.reasons import TERMINAL_REFUSALS, Reason
 from ...api.sftjob import DatasetCheck, SFTJobSpec
 from ...api.status import (
@@ -23,14 +22,12 @@ from ...api.status import (
 )
 from ...platforms.base import JobView, Plan, Refusal, RunState, SubmitKind, SubmitOutcome
 from ...policy.ruling import Ruling, rule
-from . import follow
-from .bounds import cut
+from . import follow, unlaunched
 from .decision import (
     AddFinalizer,
     Check,
     Context,
     Decision,
-    Find,
     Submit,
     may_be_live,
     run_ref,
@@ -38,12 +35,10 @@ from .decision import (
     waits,
 )
 from .draft import NO_JOB, Draft
-from .job import Job, Seen, Trouble
+from .job import Job, Seen
 
 SHOW_CHECK_AFTER = timedelta(seconds=2)
 """A data check that is over sooner is not worth a status write of its own."""
-LOOK_AGAIN_AFTER = 60.0
-"""Seconds until a refusal by what lies outside the resource is asked for anew."""
 MIN_RUNTIME_SECONDS = 60
 
 _LAUNCHED = frozenset({SubmitKind.LAUNCHED, SubmitKind.ATTACHED, SubmitKind.ADOPTED_FINISHED})
@@ -59,9 +54,9 @@ def launch(job: Job, seen: Seen, context: Context, *, base: SFTJobStatus) -> Dec
     spec = job.spec
     if spec is None:
         if job.unknown:
-            too_new = _too_new(job)
-            return _refused(draft, too_new, too_new.message)
-        decision = _refused(draft, Refusal(Reason.INVALID_SPEC, ()), job.spec_error)
+            too_new = unlaunched.too_new(job)
+            return unlaunched.refused(draft, too_new, too_new.message)
+        decision = unlaunched.refused(draft, Refusal(Reason.INVALID_SPEC, ()), job.spec_error)
         return _stop_unsure(job, seen, context, "Stop") or decision
     draft.update(run_id=spec.run_id)
     if base is not job.status:
@@ -75,7 +70,7 @@ def launch(job: Job, seen: Seen, context: Context, *, base: SFTJobStatus) -> Dec
     pending_since = parse_timestamp(base.pending_since) if base.pending_since else job.created
     draft.update(pending_since=timestamp(pending_since))
     left = pending_since + timedelta(seconds=durations.seconds(spec.run_policy.pending_deadline)) - context.now
-    decision = _too_late(spec, draft) if left < timedelta(0) else _attempt(job, spec, seen, context, draft)
+    decision = unlaunched.too_late(spec, draft) if left < timedelta(0) else _attempt(job, spec, seen, context, draft)
     if is_true(decision.status.conditions, ConditionType.FINISHED):
         return _stop_unsure(job, seen, context, "Stop") or decision
     if decision.action is None:
@@ -87,7 +82,7 @@ def launch(job: Job, seen: Seen, context: Context, *, base: SFTJobStatus) -> Dec
 def _attempt(job: Job, spec: SFTJobSpec, seen: Seen, context: Context, draft: Draft) -> Decision:
     """Check, plan, intent, submit: the next of them that is not done."""
     base, submit = draft.base, seen.submit
-    ruling = _too_new(job) if job.unknown else rule(spec, job.namespace, context.policy)
+    ruling = unlaunched.too_new(job) if job.unknown else rule(spec, job.namespace, context.policy)
     paused = context.policy.paused or (isinstance(ruling, Ruling) and ruling.paused)
     decided = base.job_name is not None and (submit is None or submit.kind is not SubmitKind.NEXT_ATTEMPT)
     # a status without what settles the place was made by hand: there is nowhere to look
@@ -95,9 +90,9 @@ def _attempt(job: Job, spec: SFTJobSpec, seen: Seen, context: Context, draft: Dr
     if unsure and (paused or _ruled_otherwise(base, ruling)):
         # a launch was decided under another word than today's: it is not repeated, and it may have been heard
         reason = ruling.reason if isinstance(ruling, Refusal) else Reason.POLICY_DENIED
-        return _looked_for(job, spec, seen, context, draft, Reason.LAUNCHES_PAUSED if paused else reason)
+        return unlaunched.looked_for(job, spec, seen, context, draft, Reason.LAUNCHES_PAUSED if paused else reason)
     if isinstance(ruling, Refusal):
-        return _denied(draft, ruling)
+        return unlaunched.denied(draft, ruling)
     draft.update(profile=_profile(ruling))
     attempt = base.attempt or 1
     if submit is not None and submit.kind is SubmitKind.NEXT_ATTEMPT:
@@ -106,39 +101,39 @@ def _attempt(job: Job, spec: SFTJobSpec, seen: Seen, context: Context, draft: Dr
     max_runtime = ruling.spec.run_policy.max_runtime or durations.DEFAULT_MAX_RUNTIME
     left = durations.seconds(max_runtime) - view.prior_runtime_seconds
     if left < MIN_RUNTIME_SECONDS:
-        return _refused(
+        return unlaunched.refused(
             draft,
             Refusal(Reason.DEADLINE_EXCEEDED, ()),
             f"maxRuntime is used up: earlier attempts trained for {durations.display(view.prior_runtime_seconds)}",
         )
     early = context.platform.precheck(view)
     if isinstance(early, Refusal):
-        return _refused(draft, early, early.message)
+        return unlaunched.refused(draft, early, early.message)
     denied = ruling.refuses(early) if early is not None else None
     if denied is not None:
         if unsure:
-            return _looked_for(job, spec, seen, context, draft, denied.reason)
-        return _denied(draft, denied)
+            return unlaunched.looked_for(job, spec, seen, context, draft, denied.reason)
+        return unlaunched.denied(draft, denied)
 
     facts, decision = _facts(view, base, seen, context, draft)
     if decision is not None:
         return decision
     plan = context.platform.plan(view, facts)
     if isinstance(plan, Refusal):
-        return _refused(draft, plan, plan.message)
+        return unlaunched.refused(draft, plan, plan.message)
     denied = ruling.refuses(plan)
     if unsure and (denied is not None or plan.job_name != base.job_name):
         # the profile is the same by its name and generation: it was made anew, or this operator plans otherwise
-        return _looked_for(job, spec, seen, context, draft, Reason.POLICY_DENIED)
+        return unlaunched.looked_for(job, spec, seen, context, draft, Reason.POLICY_DENIED)
     if denied is not None:
-        return _denied(draft, denied)
+        return unlaunched.denied(draft, denied)
     submit_action = Submit(plan, view, facts)
     if submit is not None and submit.kind is SubmitKind.REFUSED and submit.refusal and base.job_name == plan.job_name:
         if submit.refusal.reason in TERMINAL_REFUSALS:
-            return _refused(draft, submit.refusal, submit.refusal.message)
+            return unlaunched.refused(draft, submit.refusal, submit.refusal.message)
         if waits(seen.submit_trouble, context.now) is not None:
-            return _waiting(draft, seen.submit_trouble, submit.refusal.reason, context.now, submit_action)
-    held = _not_yet(job, ruling, paused, context, draft)
+            return unlaunched.waiting(draft, seen.submit_trouble, submit.refusal.reason, context.now, submit_action)
+    held = unlaunched.not_yet(job, ruling, paused, context, draft)
     if held is not None:
         return held
     if not job.has_finalizer:
@@ -148,7 +143,9 @@ def _attempt(job: Job, spec: SFTJobSpec, seen: Seen, context: Context, draft: Dr
         _intend(draft, plan, view, facts, context)
         return Decision(draft.status, submit_action)
     if seen.submit_trouble is not None:
-        return _waiting(draft, seen.submit_trouble, Reason(seen.submit_trouble.reason), context.now, submit_action)
+        return unlaunched.waiting(
+            draft, seen.submit_trouble, Reason(seen.submit_trouble.reason), context.now, submit_action
+        )
     return Decision(base, submit_action)
 
 
@@ -193,61 +190,6 @@ def _profile(ruling: Ruling) -> ProfileStatus | None:
     return ProfileStatus(name=ruling.use.name, generation=ruling.use.generation) if ruling.use is not None else None
 
 
-_SINCE = {
-    Reason.LAUNCHES_PAUSED: "launches are paused",
-    Reason.OPERATOR_TOO_OLD: "a newer CRD was installed",
-}
-
-
-def _too_new(job: Job) -> Refusal:
-    """The resource holds what this operator does not know. To launch without it would be another run than is asked
-    for, and to end the job for it would end what the operator that is on its way can launch."""
-    text = (
-        "this operator does not know the field, and the CRD that is installed does: the CRD is newer than the operator. "
-        "Upgrade the operator, or take the field away"
-    )
-    return Refusal(Reason.OPERATOR_TOO_OLD, tuple(Finding(field, text) for field in job.unknown))
-
-
-def _looked_for(job: Job, spec: SFTJobSpec, seen: Seen, context: Context, draft: Draft, reason: Reason) -> Decision:
-    """Whether the job that was announced is there: if it is, it is followed; if not, the launch begins anew."""
-    ref = run_ref(job, context.platform)
-    if ref is None:
-        return Decision(draft.base)
-    wait = waits(seen.submit_trouble, context.now)
-    if wait is not None and seen.submit_trouble is not None:
-        why = _SINCE.get(reason, "its SFTProfile or the operator was changed")
-        text = f"{why} after the launch of {ref.job_name} was decided: it is looked for, and followed if it runs"
-        draft.condition(ConditionType.SUBMITTED, False, reason, text)
-        draft.phase(Phase.QUEUED, f"{text}; {_next_try(seen.submit_trouble)}", reason)
-        return Decision(draft.status, None, wait)
-    view = view_of(job, spec, context, fingerprint=draft.base.fingerprint or "")
-    return Decision(draft.base, Find(ref, view))
-
-
-def _not_yet(job: Job, ruling: Ruling, paused: bool, context: Context, draft: Draft) -> Decision | None:
-    """A launch that everything speaks for but the time."""
-    if paused:
-        who = "for all profiles" if context.policy.paused else f"by SFTProfile {_name(ruling)}"
-        text = f"launches are paused {who} (pauseLaunches); this job goes on when they are resumed"
-        draft.condition(ConditionType.SUBMITTED, False, Reason.LAUNCHES_PAUSED, text)
-        draft.phase(Phase.QUEUED, text, Reason.LAUNCHES_PAUSED)
-        return Decision(draft.status, None, LOOK_AGAIN_AFTER)
-    limit = ruling.limit
-    position = context.position(job, _name(ruling), limit) if limit is not None else 0
-    if position == 0:
-        return None
-    text = f"number {position} in line: SFTProfile {_name(ruling)} runs {limit} at a time (maxConcurrentRuns)"
-    draft.condition(ConditionType.SUBMITTED, False, Reason.CONCURRENCY_LIMIT, text)
-    draft.phase(Phase.QUEUED, text, Reason.CONCURRENCY_LIMIT)
-    draft.update(queue_position=position)
-    return Decision(draft.status, None, LOOK_AGAIN_AFTER)
-
-
-def _name(ruling: Ruling) -> str:
-    return ruling.profile.name if ruling.profile is not None else ""
-
-
 def _facts(
     view: JobView, base: SFTJobStatus, seen: Seen, context: Context, draft: Draft
 ) -> tuple[DatasetStatus | None, Decision | None]:
@@ -273,7 +215,7 @@ def _facts(
         wait_or_none = waits(trouble, context.now)
         if wait_or_none is not None and trouble is not None:
             draft.condition(ConditionType.VALIDATED, None, Reason(trouble.reason), trouble.message)
-            draft.phase(Phase.QUEUED, _next_try(trouble), trouble.reason)
+            draft.phase(Phase.QUEUED, unlaunched.next_try(trouble), trouble.reason)
             return None, Decision(draft.status, None, wait_or_none)
         return None, Decision(base, Check(view))
     draft.warn([str(warning) for warning in seen.check.warnings])
@@ -282,9 +224,9 @@ def _facts(
         return seen.check.facts, None
     if refusal.reason in TERMINAL_REFUSALS:
         draft.update(dataset=seen.check.facts)
-        return None, _refused(draft, refusal, refusal.message)
+        return None, unlaunched.refused(draft, refusal, refusal.message)
     # what was read so far is not kept: facts in status say that all of it was read and may be trained on
-    return None, _waiting(draft, seen.check_trouble, refusal.reason, context.now, Check(view))
+    return None, unlaunched.waiting(draft, seen.check_trouble, refusal.reason, context.now, Check(view))
 
 
 def _intend(draft: Draft, plan: Plan, view: JobView, facts: DatasetStatus | None, context: Context) -> None:
@@ -390,52 +332,3 @@ def _stop_unsure(job: Job, seen: Seen, context: Context, cause: str) -> Decision
     if stopped or not may_be_live(job, seen):
         return None
     return follow.stop_for(job, seen, context, cause=cause)
-
-
-def _too_late(spec: SFTJobSpec, draft: Draft) -> Decision:
-    blocked = find(draft.base.conditions, ConditionType.SUBMITTED)
-    if blocked is None or blocked.reason == Reason.IN_PROGRESS:
-        blocked = find(draft.base.conditions, ConditionType.VALIDATED)
-    last = f"; last: {blocked.reason}: {blocked.message}" if blocked is not None and blocked.message else ""
-    message = f"not launched within runPolicy.pendingDeadline {spec.run_policy.pending_deadline}{last}"
-    draft.update(failure=Failure(reason=Reason.PENDING_DEADLINE_EXCEEDED, message=cut(message)))
-    draft.finish(Phase.FAILED, Reason.PENDING_DEADLINE_EXCEEDED, message, complete=False)
-    return Decision(draft.status)
-
-
-def _denied(draft: Draft, refusal: Refusal) -> Decision:
-    """By its profile. A launch that was decided and came to nothing gives its place in the profile's line back."""
-    draft.update(**NO_JOB)
-    return _refused(draft, refusal, refusal.message)
-
-
-def _refused(draft: Draft, refusal: Refusal, message: str) -> Decision:
-    """A refusal that a new runID (or a longer maxRuntime) answers; other refusals wait."""
-    if refusal.reason not in TERMINAL_REFUSALS and refusal.reason is not Reason.DEADLINE_EXCEEDED:
-        draft.condition(ConditionType.VALIDATED, False, refusal.reason, message)
-        draft.phase(Phase.QUEUED, f"{message}; looked at again every minute", refusal.reason)
-        return Decision(draft.status, None, LOOK_AGAIN_AFTER)
-    draft.update(
-        failure=Failure(reason=refusal.reason, message=cut(message), hint=cut(refusal.hint or "", 1000) or None)
-    )
-    validated = is_true(draft.base.conditions, ConditionType.VALIDATED)
-    draft.condition(ConditionType.SUBMITTED if validated else ConditionType.VALIDATED, False, refusal.reason, message)
-    draft.finish(Phase.FAILED, refusal.reason, message, complete=False)
-    return Decision(draft.status)
-
-
-def _waiting(draft: Draft, trouble: Trouble | None, reason: Reason, now: datetime, action: Check | Submit) -> Decision:
-    """Something stands in the way that may pass: say what and when it is tried again, or try now."""
-    wait = waits(trouble, now)
-    if trouble is None or wait is None:
-        return Decision(draft.base, action)
-    blocked = ConditionType.VALIDATED if isinstance(action, Check) else ConditionType.SUBMITTED
-    draft.condition(blocked, False, reason, trouble.message)
-    draft.phase(Phase.QUEUED, _next_try(trouble), reason)
-    return Decision(draft.status, None, wait)
-
-
-def _next_try(trouble: Trouble) -> str:
-    tries = "once" if trouble.tries == 1 else f"{trouble.tries} times"
-    since, following = timestamp(trouble.since), timestamp(trouble.next_try)
-    return f"{trouble.message}; tried {tries} since {since}, next at {following}"
