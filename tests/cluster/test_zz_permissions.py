@@ -114,6 +114,10 @@ def printed(judged: Mapping[str, Sequence[Call]], directory: Path) -> dict[str, 
                 given = {"defaults": {"output": {"kmsKeyID": key}}} if key else {}
                 name, places, regions = f"{who}-{account}-{number}", _places(calls), _regions(calls)
                 manifests.append(profile(name, places, _roles(calls, account), regions, **access, **given))
+    assumed = {call.parameters["RoleArn"] for call in judged["own"] if call.operation == "AssumeRole"}
+    for number, role in enumerate(sorted(assumed - {_assumed(call.account) for call in judged["assumed"]})):
+        # of profiles of other labs; what their sessions did is judged by account, above
+        manifests.append(profile(f"role-{number}", [], [], ["us-east-1"], access={"assumeRoleARN": role}))
     file = directory / "profiles.json"
     file.write_text(json.dumps({"kind": "List", "items": manifests}))
     answer = CliRunner().invoke(main, ["setup", "aws", str(file), "--operator-role", OPERATOR])
